@@ -1,0 +1,3 @@
+module github.com/knownhops/knownhops
+
+go 1.26
