@@ -1,0 +1,58 @@
+package forwarded
+
+import (
+	"context"
+	"net/http"
+)
+
+// infoKey finds the *Info in a context, carrierKey what Wrap keeps beside it.
+type (
+	infoKey    struct{}
+	carrierKey struct{}
+)
+
+// FromContext returns the Info that Wrap or NewContext put into ctx, and
+// whether there is one.
+func FromContext(ctx context.Context) (Info, bool) {
+	info, ok := ctx.Value(infoKey{}).(*Info)
+	if !ok {
+		return Info{}, false
+	}
+	return *info, true
+}
+
+// NewContext returns a copy of ctx that carries info instead of what it
+// carried: for tests, and for resolvers of your own. On a wrapped request only
+// the Info changes; Explain still shows what Wrap saw.
+func NewContext(ctx context.Context, info Info) context.Context {
+	return context.WithValue(ctx, infoKey{}, &info)
+}
+
+// carrier is everything that Wrap hands on, in one allocation: the context
+// with the Info, and the copy of the request that uses it. Whoever keeps the
+// context keeps the request alive.
+type carrier struct {
+	context.Context
+	walk   walk
+	policy *Policy
+	topo   *topology
+	orig   *http.Request
+	req    http.Request
+}
+
+// Value answers for the Info and for the carrier itself.
+func (c *carrier) Value(key any) any {
+	switch key.(type) {
+	case infoKey:
+		return &c.walk.info
+	case carrierKey:
+		return c
+	}
+	return c.Context.Value(key)
+}
+
+// carried returns what an outer Wrap left, or nil.
+func carried(r *http.Request) *carrier {
+	c, _ := r.Context().Value(carrierKey{}).(*carrier)
+	return c
+}

@@ -1,0 +1,248 @@
+package forwarded
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/knownhops/knownhops/internal/hostport"
+)
+
+// describe fills in what is known of the connection that the walk ended at:
+// scheme, port, prefix and host.
+func (t *topology) describe(r *http.Request, w *walk) {
+	k := w.info.Hops
+	w.info.Complete = k > 0 && k == len(t.nodes)
+	port := t.host(r, w)
+	switch {
+	case w.info.Status == StatusDirect:
+		w.bySocket(r, port)
+	case w.info.Status == StatusLocal && t.cfg.DangerouslyLocalPeerIsClient:
+		w.info.Client, w.info.ClientPort = w.info.Peer.Addr(), w.info.Peer.Port()
+		w.bySocket(r, port)
+	case w.speaks(len(t.nodes)):
+		t.connection(r, &t.nodes[k-1], w)
+	default:
+		w.info.Scheme, w.info.Port = SchemeUnknown, 0
+		w.info.SchemeReason = w.schemeReason(len(t.nodes))
+	}
+}
+
+// speaks reports whether the last consumed hop's words about the connection
+// into it can be used: the walk ended at a client, or all hops were consumed
+// and only the client's address is missing.
+func (w *walk) speaks(hops int) bool {
+	if w.info.Status == StatusForwarded {
+		return true
+	}
+	return w.info.Hops == hops && w.onlyClientMissing()
+}
+
+func (w *walk) onlyClientMissing() bool {
+	switch w.info.Reason {
+	case ReasonMismatch:
+		return w.noFor
+	case ReasonObfuscated, ReasonNotVisible:
+		return true
+	}
+	return false
+}
+
+// schemeReason says why nothing was read: a track lost with hops still
+// undecided leaves the scheme missing, everything else has the client's reason.
+func (w *walk) schemeReason(hops int) Reason {
+	if w.onlyClientMissing() && w.info.Hops < hops {
+		return ReasonSchemeMissing
+	}
+	return w.info.Reason
+}
+
+// bySocket takes the scheme from the socket and the port from the Host
+// header, if it has one: nobody stands in between.
+func (w *walk) bySocket(r *http.Request, port uint16) {
+	w.info.Scheme = socketScheme(r)
+	if w.info.Port = port; port == 0 {
+		w.info.Port = w.info.Scheme.defaultPort()
+	}
+}
+
+func socketScheme(r *http.Request) Scheme {
+	if r.TLS != nil {
+		return HTTPS
+	}
+	return HTTP
+}
+
+// connection reads what hop n wrote about the connection into it. r.TLS does
+// not count: it is the hop's own connection, which may be encrypted whatever
+// the client used. Only behind a hop that passes bytes is it the client's.
+func (t *topology) connection(r *http.Request, n *node, w *walk) {
+	if n.proxy {
+		switch {
+		case !n.proxyScheme:
+			w.info.Scheme = socketScheme(r)
+		case w.info.Scheme == SchemeUnknown:
+			w.info.SchemeReason = ReasonSchemeLost
+		}
+		return
+	}
+	w.info.Port = w.portBy(n, r.Header)
+	w.info.Prefix = w.prefixBy(n, r.Header)
+	w.info.Scheme, w.info.SchemeReason = w.schemeBy(n, r.Header)
+	if n.read[kindCert].readable() && w.info.Scheme == HTTPS && len(r.Header[n.read[kindCert].header]) == 1 {
+		w.read |= 1 << kindCert
+	}
+	if w.info.SchemeReason == ReasonSchemeLost && t.cfg.SchemeFromPort {
+		if s := schemeOfPort(w.info.Port); s != SchemeUnknown {
+			w.info.Scheme, w.info.SchemeReason = s, 0
+		}
+	}
+}
+
+func (w *walk) schemeBy(n *node, h http.Header) (Scheme, Reason) {
+	rd := &n.read[kindProto]
+	if !rd.readable() {
+		return SchemeUnknown, ReasonSchemeLost
+	}
+	text, reason := w.value(rd, kindProto, h)
+	switch {
+	case reason == ReasonSchemeMissing:
+		return SchemeUnknown, ReasonSchemeMissing
+	case reason != 0:
+		return SchemeUnknown, reason
+	}
+	s := parseScheme(text)
+	if s == SchemeUnknown {
+		return s, ReasonBadProto
+	}
+	w.read |= 1 << kindProto
+	return s, 0
+}
+
+// parseScheme reads http and https in any case; ws and wss, which Traefik
+// writes for upgrades, are the same connections.
+func parseScheme(s string) Scheme {
+	switch s {
+	case "https":
+		return HTTPS
+	case "http":
+		return HTTP
+	}
+	switch {
+	case strings.EqualFold(s, "https"), strings.EqualFold(s, "wss"):
+		return HTTPS
+	case strings.EqualFold(s, "http"), strings.EqualFold(s, "ws"):
+		return HTTP
+	}
+	return SchemeUnknown
+}
+
+func (w *walk) portBy(n *node, h http.Header) uint16 {
+	rd := &n.read[kindPort]
+	if !rd.readable() {
+		return 0
+	}
+	text, reason := w.value(rd, kindPort, h)
+	port, ok := hostport.ParsePort(text)
+	if reason != 0 || !ok {
+		return 0
+	}
+	w.read |= 1 << kindPort
+	return port
+}
+
+func (w *walk) prefixBy(n *node, h http.Header) string {
+	rd := &n.read[kindPrefix]
+	if !rd.readable() {
+		return ""
+	}
+	text, reason := w.value(rd, kindPrefix, h)
+	if reason != 0 || !validPrefix(text) {
+		return ""
+	}
+	w.read |= 1 << kindPrefix
+	return strings.TrimSuffix(text, "/")
+}
+
+const maxPrefix = 256
+
+// validPrefix refuses everything that a prefix could do beyond naming a path:
+// leave the host ("//"), climb ("..") or need a decoding that two programs
+// might do differently.
+func validPrefix(s string) bool {
+	if !startsWithSlash(s) || len(s) > maxPrefix || strings.Contains(s, "//") {
+		return false
+	}
+	for segment := range strings.SplitSeq(s[1:], "/") {
+		if segment == "." || segment == ".." {
+			return false
+		}
+	}
+	for i := range len(s) {
+		if !prefixByte(s[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func prefixByte(c byte) bool {
+	letter := 'a' <= c|0x20 && c|0x20 <= 'z'
+	return letter || '0' <= c && c <= '9' || strings.IndexByte("/-._~!$&'()*+,=:@", c) >= 0
+}
+
+// value reads what a hop wrote of one kind. The Reason is
+// ReasonSchemeMissing if there is no such header or parameter.
+func (w *walk) value(rd *reading, k kind, h http.Header) (string, Reason) {
+	lines := h[rd.header]
+	if len(lines) == 0 {
+		return "", ReasonSchemeMissing
+	}
+	if rd.header == rfc7239 {
+		return w.parameter(rd, k, lines)
+	}
+	if s := lines[0]; len(lines) == 1 && rd.pos == 0 && plain(s) {
+		return s, 0
+	}
+	l := newList(lines)
+	text, reason := "", Reason(0)
+	for range rd.pos + 1 {
+		if text, reason = l.prev(); reason != 0 {
+			return "", reason
+		}
+	}
+	w.more = w.more || l.more()
+	if rd.exact && w.tooMany(l, false) {
+		return "", ReasonMismatch
+	}
+	return text, 0
+}
+
+// plain reports whether s is one short element without white space around it.
+func plain(s string) bool {
+	return s != "" && len(s) <= maxItem && indexComma(s) < 0 && !isSpace(s[0]) && !isSpace(s[len(s)-1])
+}
+
+// parameter reads one parameter of the element at the hop's position.
+func (w *walk) parameter(rd *reading, k kind, lines []string) (string, Reason) {
+	c := &w.entries
+	if c.header != rfc7239 || c.count != rd.pos+1 {
+		c = &forCursor{header: rfc7239, list: newList(lines)}
+		for c.count <= rd.pos {
+			if e := c.next(); e.reason == ReasonMismatch || e.reason == ReasonTooLong {
+				return "", e.reason
+			}
+		}
+	}
+	w.more = w.more || c.list.more()
+	if rd.exact && w.tooMany(c.list, true) {
+		return "", ReasonMismatch
+	}
+	text, has := c.elem.host, c.elem.hasHost
+	if k == kindProto {
+		text, has = c.elem.proto, c.elem.hasProto
+	}
+	if !has {
+		return "", ReasonSchemeMissing
+	}
+	return text, 0
+}

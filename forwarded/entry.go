@@ -1,0 +1,51 @@
+package forwarded
+
+import (
+	"net/netip"
+	"strconv"
+
+	"github.com/knownhops/knownhops/internal/hostport"
+)
+
+// An entry is what a hop wrote about who connected to it.
+type entry struct {
+	addr   netip.Addr
+	port   uint16
+	id     string // when the hop gave no address
+	reason Reason // zero: addr is valid
+}
+
+// parseEntry reads one element of X-Forwarded-For, or a header that holds just
+// an address: v4, v4:port, v6, [v6] or [v6]:port. The unspecified address is
+// nobody's.
+func parseEntry(s string) entry {
+	addr, port, ok := hostport.ParseAddr(s)
+	if ok && !addr.IsUnspecified() {
+		return entry{addr: withoutZone(addr), port: port}
+	}
+	if id, rest, ok := cutIdentifier(s); ok && rest == "" {
+		return entry{id: id, reason: ReasonObfuscated}
+	}
+	return entry{reason: ReasonMalformed}
+}
+
+func withoutZone(addr netip.Addr) netip.Addr {
+	if addr.Is6() {
+		return addr.WithZone("")
+	}
+	return addr
+}
+
+// bracket puts an IPv6 address into brackets, as a URL wants it.
+func bracket(host string) string {
+	for i := range len(host) {
+		if host[i] == ':' {
+			return "[" + host + "]"
+		}
+	}
+	return host
+}
+
+func joinHostPort(host string, port uint16) string {
+	return bracket(host) + ":" + strconv.Itoa(int(port))
+}

@@ -1,0 +1,157 @@
+package forwarded
+
+import (
+	"net/http"
+	"strings"
+)
+
+// familyNames is the forwarding family: headers in which some proxy states
+// what its next hop should believe about the client, its connection, its
+// certificate or its identity. Whoever can reach a service can write them.
+// A name that ends in "-" stands for every name that begins with it. Signed
+// tokens (X-Amzn-Oidc-Data, Cf-Access-Jwt-Assertion) are no part of it: their
+// readers verify them.
+var familyNames = []string{
+	// the client and its connection
+	"forwarded", "x-forwarded", "x-forwarded-", "x-original-", "x-real-ip", "x-client-ip", "client-ip", "true-client-ip",
+	"x-cluster-client-ip", "x-proxyuser-ip", "proxy-client-ip", "wl-proxy-client-ip", "x-remote-ip", "x-remote-addr",
+	"x-host", "x-scheme", "x-url-scheme", "x-rewrite-url", "front-end-https", "proxy",
+	// vendors
+	"cf-connecting-ip", "cf-connecting-ipv6", "cf-pseudo-ipv4", "cf-visitor", "cloudfront-forwarded-proto",
+	"cloudfront-viewer-address", "cloudfront-viewer-tls", "fastly-client-ip", "fastly-ssl", "fly-client-ip", "fly-forwarded-",
+	"do-connecting-ip", "x-azure-clientip", "x-azure-socketip", "x-azure-fdid", "x-arr-ssl", "x-arr-clientcert",
+	"x-envoy-external-address", "x-appengine-user-ip", "x-appengine-remote-addr", "x-amzn-tls-",
+	// client certificates
+	"client-cert", "client-cert-chain", "x-client-cert", "x-client-certificate", "x-amzn-mtls-", "x-ssl-", "ssl-client-",
+	// identities
+	"x-amzn-oidc-identity", "x-amzn-oidc-accesstoken", "x-goog-authenticated-user-", "x-ms-client-principal",
+	"x-ms-client-principal-", "x-auth-request-", "x-remote-user", "x-remote-group", "x-remote-extra-", "remote-user",
+	"x-webauth-user", "tailscale-user-",
+}
+
+// family answers whether a header name belongs to the family, or is an alias
+// of such a name: CGI, WSGI, PHP and others read X_Forwarded_For and
+// X.Forwarded.For as the same variable.
+type family struct {
+	exact    map[string]bool
+	prefixes []string
+	maybe    [1 << 15 / 64]uint64 // a filter over three letters of a name
+}
+
+// forwardingFamily is never changed after it is made.
+var forwardingFamily = newFamily(familyNames)
+
+const maxName = 64
+
+func newFamily(names []string) *family {
+	f := &family{exact: make(map[string]bool)}
+	for _, name := range names {
+		if strings.HasSuffix(name, "-") {
+			f.prefixes = append(f.prefixes, name)
+			f.admitPrefix(name)
+			continue
+		}
+		f.exact[name] = true
+		f.admit(sketch(name))
+	}
+	return f
+}
+
+func (f *family) admit(i uint) { f.maybe[i/64] |= 1 << (i % 64) }
+
+// admitPrefix admits whatever may stand behind a prefix that is too short for
+// the letters that the filter looks at.
+func (f *family) admitPrefix(name string) {
+	for c := range 32 {
+		for d := range 32 {
+			i := sketch(name + strings.Repeat("-", 9))
+			if len(name) <= 2 {
+				i = i&^(31<<5) | uint(c)<<5
+			}
+			if len(name) <= 8 {
+				i = i&^31 | uint(d)
+			}
+			f.admit(i)
+		}
+	}
+}
+
+// sketchClass maps letters of either case alike, and all that aliases put
+// between words to one value.
+var sketchClass = func() (table [256]uint8) {
+	for c := range table {
+		switch {
+		case 'a' <= c|0x20 && c|0x20 <= 'z' && c < 0x80:
+			table[c] = uint8(c|0x20-'a') + 1
+		case '0' <= c && c <= '9':
+			table[c] = 27 + uint8(c-'0')%5
+		}
+	}
+	return table
+}()
+
+// sketch is where a name stands in the filter: its first, third and ninth
+// letters, which tell most of the family from most other headers.
+func sketch(name string) uint {
+	if len(name) < 3 {
+		return 0
+	}
+	i := uint(sketchClass[name[0]])<<10 | uint(sketchClass[name[2]])<<5
+	if len(name) > 8 {
+		i |= uint(sketchClass[name[8]])
+	}
+	return i
+}
+
+// has reports whether name is in the family, and whether only as an alias.
+func (f *family) has(name string) (member, alias bool) {
+	if i := sketch(name); f.maybe[i/64]&(1<<(i%64)) == 0 {
+		return false, false
+	}
+	return f.look(name)
+}
+
+func (f *family) look(name string) (member, alias bool) {
+	var buf [maxName]byte
+	n := min(len(name), maxName)
+	for i := range n {
+		buf[i] = fold(name[i])
+		alias = alias || buf[i] == '-' && name[i] != '-'
+	}
+	folded := buf[:n]
+	if len(name) <= maxName && f.exact[string(folded)] {
+		return true, alias
+	}
+	for _, p := range f.prefixes {
+		if n > len(p) && string(folded[:len(p)]) == p {
+			return true, alias
+		}
+	}
+	return false, false
+}
+
+// fold maps every byte that is no letter or digit to "-".
+func fold(c byte) byte {
+	switch {
+	case 'A' <= c && c <= 'Z':
+		return c | 0x20
+	case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+		return c
+	}
+	return '-'
+}
+
+// Strip removes the whole forwarding family with its aliases from a header
+// and a trailer, either of which may be nil: what a proxy does before it
+// writes its own. It changes the maps in place.
+func Strip(header, trailer http.Header) {
+	for _, h := range []http.Header{header, trailer} {
+		for name := range h {
+			if member, _ := forwardingFamily.has(name); member {
+				delete(h, name)
+			}
+		}
+	}
+}
+
+func splitNames(joined string) []string { return strings.Split(joined, ",") }

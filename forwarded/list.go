@@ -1,0 +1,114 @@
+package forwarded
+
+// Budgets for headers that anybody can write. RFC 9110 §5.6.1.2 asks
+// recipients to ignore "a reasonable number" of empty elements; more than
+// these are refused, which no sender of ours needs.
+const (
+	maxScan  = 4096 // bytes looked at in one header
+	maxEmpty = 8    // empty elements among them
+	maxItem  = 128  // bytes of one element outside quotes; the longest address form has 96
+)
+
+// A list reads one comma-separated header from its right end, where the
+// nearest hop wrote, and never looks further left than it is asked to. Several
+// lines are one list, in order (RFC 9110 §5.3).
+type list struct {
+	lines []string
+	line  int // the line being read
+	end   int // how much of it is unread; -1: nothing, not even an empty element
+	spent int
+	empty int
+}
+
+func newList(lines []string) list { return list{lines: lines, line: len(lines), end: -1} }
+
+// more reports whether anything stands to the left of what was read.
+func (l *list) more() bool { return l.end >= 0 || l.line > 0 }
+
+// prev returns the next element to the left that is not empty, trimmed. The
+// Reason is zero, ReasonMismatch at the end of the list, or ReasonTooLong.
+func (l *list) prev() (string, Reason) {
+	for {
+		s, ok := l.unread()
+		if !ok {
+			return "", ReasonMismatch
+		}
+		end := trimRight(s)
+		start := end
+		for start > 0 && s[start-1] != ',' {
+			start--
+			if end-start > maxItem {
+				return "", l.overlong(s[:end])
+			}
+		}
+		item, reason := l.take(s, start, end)
+		if item != "" || reason != 0 {
+			return item, reason
+		}
+	}
+}
+
+// unread returns the rest of the current line, or of the one before it.
+func (l *list) unread() (string, bool) {
+	if l.end < 0 {
+		if l.line == 0 {
+			return "", false
+		}
+		l.line--
+		l.end = len(l.lines[l.line])
+	}
+	return l.lines[l.line][:l.end], true
+}
+
+// take accounts for s[start:], and returns the element s[start:end] trimmed.
+// It is empty if it does not count.
+func (l *list) take(s string, start, end int) (string, Reason) {
+	l.spent += len(s) - start + 1
+	l.end = start - 1
+	if l.spent > maxScan {
+		return "", ReasonTooLong
+	}
+	for start < end && isSpace(s[start]) {
+		start++
+	}
+	if start < end {
+		return s[start:end], 0
+	}
+	if l.empty++; l.empty > maxEmpty {
+		return "", ReasonTooLong
+	}
+	return "", 0
+}
+
+// overlong tells an element that is only too long for what it should be from
+// one that exceeds the budget.
+func (l *list) overlong(s string) Reason {
+	window := s[max(0, len(s)-maxScan):]
+	if len(window) < maxScan || indexComma(window) >= 0 {
+		return ReasonMalformed
+	}
+	return ReasonTooLong
+}
+
+// start returns where in its line the element read last begins.
+func (l *list) start() (line, offset int) {
+	s := l.lines[l.line]
+	offset = l.end + 1
+	for offset < len(s) && isSpace(s[offset]) {
+		offset++
+	}
+	return l.line, offset
+}
+
+// isSpace is OWS: SP and HTAB only (RFC 9110 §5.6.3), unlike strings.TrimSpace.
+func isSpace(c byte) bool { return c == ' ' || c == '\t' }
+
+// trimRight returns the length of s without the white space at its end, which
+// is looked at up to the budget.
+func trimRight(s string) int {
+	end := len(s)
+	for end > 0 && len(s)-end <= maxScan && isSpace(s[end-1]) {
+		end--
+	}
+	return end
+}

@@ -1,0 +1,113 @@
+package hostport
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// maxAddr is the longest text that can hold an address: an IPv6 address with
+// an embedded IPv4 one (45), brackets, a zone and a port.
+const maxAddr = 96
+
+// ParseAddr reads an address as balancers and net/http write it: "192.0.2.1",
+// "192.0.2.1:80", "2001:db8::1", "[2001:db8::1]" or "[2001:db8::1]:80".
+//
+// An IPv4-mapped address comes back as IPv4. A zone stays on the address;
+// whoever hands the address out drops it. The port is 0 when none is written;
+// port 0 itself is refused.
+func ParseAddr(s string) (addr netip.Addr, port uint16, ok bool) {
+	if v4, rest, ok := cutIPv4(s); ok {
+		port, ok = cutPort(rest)
+		return v4, port, ok
+	}
+	if len(s) < 2 || len(s) > maxAddr {
+		return netip.Addr{}, 0, false
+	}
+	rest := ""
+	if s[0] == '[' {
+		end := strings.IndexByte(s, ']')
+		if end < 0 {
+			return netip.Addr{}, 0, false
+		}
+		s, rest = s[1:end], s[end+1:]
+	}
+	if addr, ok = parseIPv6(s); !ok {
+		return netip.Addr{}, 0, false
+	}
+	port, ok = cutPort(rest)
+	return addr, port, ok
+}
+
+// parseIPv6 reads a bare IPv6 address. netip's parser builds an error for each
+// text it refuses, so what is plainly something else never reaches it.
+func parseIPv6(s string) (netip.Addr, bool) {
+	if s == "" || !hexOrColon[s[0]] || strings.IndexByte(s, ':') < 0 {
+		return netip.Addr{}, false
+	}
+	addr, err := netip.ParseAddr(s)
+	if err != nil || addr.Is4() {
+		return netip.Addr{}, false
+	}
+	return addr.Unmap(), true
+}
+
+var hexOrColon = [256]bool{
+	':': true, '0': true, '1': true, '2': true, '3': true, '4': true, '5': true, '6': true, '7': true, '8': true,
+	'9': true, 'a': true, 'b': true, 'c': true, 'd': true, 'e': true, 'f': true,
+	'A': true, 'B': true, 'C': true, 'D': true, 'E': true, 'F': true,
+}
+
+// cutIPv4 reads four decimal octets without leading zeros at the start of s
+// and returns what follows them. It agrees with netip.ParseAddr.
+func cutIPv4(s string) (addr netip.Addr, rest string, ok bool) {
+	var octets [4]byte
+	i := 0
+	for n := range octets {
+		if n > 0 {
+			if i >= len(s) || s[i] != '.' {
+				return netip.Addr{}, "", false
+			}
+			i++
+		}
+		start, value := i, 0
+		for i < len(s) && s[i]-'0' <= 9 {
+			value = value*10 + int(s[i]-'0')
+			i++
+			if i-start == 3 {
+				break
+			}
+		}
+		if i == start || value > 255 || s[start] == '0' && i-start > 1 {
+			return netip.Addr{}, "", false
+		}
+		octets[n] = byte(value)
+	}
+	return netip.AddrFrom4(octets), s[i:], true
+}
+
+// cutPort reads what may follow an address: nothing, or a colon and a port.
+func cutPort(s string) (port uint16, ok bool) {
+	if s == "" {
+		return 0, true
+	}
+	if s[0] != ':' {
+		return 0, false
+	}
+	return ParsePort(s[1:])
+}
+
+// ParsePort reads one to five digits, 1 to 65535.
+func ParsePort(s string) (port uint16, ok bool) {
+	if s == "" || len(s) > 5 {
+		return 0, false
+	}
+	n := 0
+	for i := range len(s) {
+		d := s[i] - '0'
+		if d > 9 {
+			return 0, false
+		}
+		n = n*10 + int(d)
+	}
+	return uint16(n), 0 < n && n <= 65535
+}
