@@ -21,29 +21,34 @@ type sighting struct {
 
 // scan looks over the header names once. It allocates nothing.
 func (t *topology) scan(r *http.Request, w *walk) (seen sighting) {
-	keeps := t.keeps(w)
-	for name, lines := range r.Header {
-		switch {
-		case name == "Connection":
-			seen.nominates = seen.nominates || nominatesFamily(lines)
-		case name == "Host":
-			seen.drop++
-			seen.hostDiffers = contradicts(lines, r.Host)
-		case slices.Contains(t.secrets, name):
-			seen.drop++
-		default:
-			t.look(name, keeps, w, &seen)
+	keeps, plain := t.keeps(w), len(t.extra)+len(t.secrets) == 0
+	for name := range r.Header {
+		if !plain || forwardingFamily.might(name) {
+			t.look(name, r, keeps, w, &seen)
 		}
 	}
 	return seen
 }
 
 // look judges one header name.
-func (t *topology) look(name string, keeps []keep, w *walk, seen *sighting) {
-	if w.keeps(keeps, name) {
+func (t *topology) look(name string, r *http.Request, keeps []keep, w *walk, seen *sighting) {
+	switch {
+	case w.keeps(keeps, name):
 		seen.family = true
-		return
+	case name == "Connection":
+		seen.nominates = seen.nominates || nominatesFamily(r.Header[name])
+	case name == "Host":
+		seen.drop++
+		seen.hostDiffers = contradicts(r.Header[name], r.Host)
+	case slices.Contains(t.secrets, name):
+		seen.drop++
+	default:
+		t.lookCloser(name, seen)
 	}
+}
+
+// lookCloser judges a name that nothing in Info was read from.
+func (t *topology) lookCloser(name string, seen *sighting) {
 	member, alias := forwardingFamily.has(name)
 	if !member && !slices.Contains(t.extra, name) {
 		return
@@ -86,7 +91,7 @@ func (w *walk) answered(k *keep) bool {
 // contradicts reports whether a Host header, which HTTP/2 allows beside
 // :authority, says something else (RFC 9113 §8.3.1).
 func contradicts(lines []string, host string) bool {
-	return slices.ContainsFunc(lines, func(line string) bool { return !strings.EqualFold(line, host) })
+	return slices.ContainsFunc(lines, func(line string) bool { return !equalFold(line, host) })
 }
 
 // nominatesFamily reports whether a Connection header asks a proxy to remove
@@ -155,7 +160,7 @@ func cut(h http.Header, k *keep) {
 			return
 		}
 	}
-	line, offset := l.start()
+	line, offset := l.place()
 	lines = slices.Clone(lines[line:])
 	lines[0] = lines[0][offset:]
 	h[k.header] = lines
@@ -190,7 +195,7 @@ func (b *trailerBody) Read(p []byte) (int, error) {
 
 func (b *trailerBody) merge() {
 	for name, lines := range b.from {
-		if !b.topo.forwards(name) {
+		if b.topo.cfg.DangerouslyKeepUnverified || !b.topo.forwards(name) {
 			b.to[name] = lines
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/knownhops/knownhops/internal/hostport"
 )
 
 // ClientCert returns the client's certificate if it was verified here.
@@ -26,11 +28,11 @@ func ClientCert(r *http.Request) (cert *x509.Certificate, ok bool) {
 	if c == nil {
 		return socketCert(r)
 	}
-	info := &c.walk.info
+	info := &c.info
 	if info.Status == StatusDirect || info.Status == StatusForwarded && c.topo.nodes[info.Hops-1].proxy {
 		return socketCert(c.orig)
 	}
-	if info.Status != StatusForwarded || c.walk.read&(1<<kindCert) == 0 || c.topo.cfg.ClientCAs == nil {
+	if info.Status != StatusForwarded || c.read&(1<<kindCert) == 0 || c.topo.cfg.ClientCAs == nil {
 		return nil, false
 	}
 	header := c.topo.nodes[info.Hops-1].read[kindCert].header
@@ -43,8 +45,8 @@ func socketCert(r *http.Request) (*x509.Certificate, bool) {
 	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 || len(r.TLS.PeerCertificates) == 0 {
 		return nil, false
 	}
-	asked, _, reason := noHops.parseHost(r.Host)
-	if reason != 0 || !strings.EqualFold(asked, strings.TrimSuffix(r.TLS.ServerName, ".")) {
+	asked, _, ok := hostport.ParseHost(r.Host)
+	if !ok || !equalFold(asked, strings.TrimSuffix(r.TLS.ServerName, ".")) {
 		return nil, false
 	}
 	return r.TLS.PeerCertificates[0], true

@@ -33,18 +33,18 @@ func NewContext(ctx context.Context, info Info) context.Context {
 // context keeps the request alive.
 type carrier struct {
 	context.Context
-	walk   walk
-	policy *Policy
-	topo   *topology
-	orig   *http.Request
-	req    http.Request
+	info Info
+	read uint8 // walk.read
+	topo *topology
+	orig *http.Request
+	req  http.Request
 }
 
 // Value answers for the Info and for the carrier itself.
 func (c *carrier) Value(key any) any {
 	switch key.(type) {
 	case infoKey:
-		return &c.walk.info
+		return &c.info
 	case carrierKey:
 		return c
 	}

@@ -16,9 +16,8 @@ func (t *topology) describe(r *http.Request, w *walk) {
 	switch {
 	case w.info.Status == StatusDirect:
 		w.bySocket(r, port)
-	case w.info.Status == StatusLocal && t.cfg.DangerouslyLocalPeerIsClient:
-		w.info.Client, w.info.ClientPort = w.info.Peer.Addr(), w.info.Peer.Port()
-		w.bySocket(r, port)
+	case w.spoke && t.cfg.DangerouslyLocalPeerIsClient:
+		t.speakerIsClient(r, w, port)
 	case w.speaks(len(t.nodes)):
 		t.connection(r, &t.nodes[k-1], w)
 	default:
@@ -54,6 +53,17 @@ func (w *walk) schemeReason(hops int) Reason {
 		return ReasonSchemeMissing
 	}
 	return w.info.Reason
+}
+
+// speakerIsClient is DangerouslyLocalPeerIsClient: the hop that spoke for
+// itself made the connection.
+func (t *topology) speakerIsClient(r *http.Request, w *walk, port uint16) {
+	w.info.Client, w.info.ClientPort = withoutZone(w.speaker), w.speakerPort
+	if w.info.Hops == 2 && t.nodes[0].proxy {
+		t.connection(r, &t.nodes[0], w)
+		return
+	}
+	w.bySocket(r, port)
 }
 
 // bySocket takes the scheme from the socket and the port from the Host
@@ -103,16 +113,16 @@ func (w *walk) schemeBy(n *node, h http.Header) (Scheme, Reason) {
 	if !rd.readable() {
 		return SchemeUnknown, ReasonSchemeLost
 	}
-	text, reason := w.value(rd, kindProto, h)
-	switch {
-	case reason == ReasonSchemeMissing:
-		return SchemeUnknown, ReasonSchemeMissing
-	case reason != 0:
-		return SchemeUnknown, reason
-	}
-	s := parseScheme(text)
+	lines := h[rd.header]
+	s := parseScheme(rd.whole(lines))
 	if s == SchemeUnknown {
-		return s, ReasonBadProto
+		text, reason := w.value(rd, kindProto, lines)
+		if s = parseScheme(text); reason == ReasonMalformed || reason == 0 && s == SchemeUnknown {
+			reason = ReasonBadProto
+		}
+		if reason != 0 {
+			return SchemeUnknown, reason
+		}
 	}
 	w.read |= 1 << kindProto
 	return s, 0
@@ -128,9 +138,9 @@ func parseScheme(s string) Scheme {
 		return HTTP
 	}
 	switch {
-	case strings.EqualFold(s, "https"), strings.EqualFold(s, "wss"):
+	case equalFold(s, "https"), equalFold(s, "wss"):
 		return HTTPS
-	case strings.EqualFold(s, "http"), strings.EqualFold(s, "ws"):
+	case equalFold(s, "http"), equalFold(s, "ws"):
 		return HTTP
 	}
 	return SchemeUnknown
@@ -141,10 +151,13 @@ func (w *walk) portBy(n *node, h http.Header) uint16 {
 	if !rd.readable() {
 		return 0
 	}
-	text, reason := w.value(rd, kindPort, h)
-	port, ok := hostport.ParsePort(text)
-	if reason != 0 || !ok {
-		return 0
+	lines := h[rd.header]
+	port, ok := hostport.ParsePort(rd.whole(lines))
+	if !ok {
+		text, _ := w.value(rd, kindPort, lines)
+		if port, ok = hostport.ParsePort(text); !ok {
+			return 0
+		}
 	}
 	w.read |= 1 << kindPort
 	return port
@@ -155,7 +168,7 @@ func (w *walk) prefixBy(n *node, h http.Header) string {
 	if !rd.readable() {
 		return ""
 	}
-	text, reason := w.value(rd, kindPrefix, h)
+	text, reason := w.value(rd, kindPrefix, h[rd.header])
 	if reason != 0 || !validPrefix(text) {
 		return ""
 	}
@@ -190,18 +203,23 @@ func prefixByte(c byte) bool {
 	return letter || '0' <= c && c <= '9' || strings.IndexByte("/-._~!$&'()*+,=:@", c) >= 0
 }
 
+// whole returns the header's only line where the hop's word can be all of it.
+// It may still be a list: what parses as one value is none.
+func (rd *reading) whole(lines []string) string {
+	if len(lines) != 1 || !rd.single {
+		return ""
+	}
+	return lines[0]
+}
+
 // value reads what a hop wrote of one kind. The Reason is
 // ReasonSchemeMissing if there is no such header or parameter.
-func (w *walk) value(rd *reading, k kind, h http.Header) (string, Reason) {
-	lines := h[rd.header]
+func (w *walk) value(rd *reading, k kind, lines []string) (string, Reason) {
 	if len(lines) == 0 {
 		return "", ReasonSchemeMissing
 	}
 	if rd.header == rfc7239 {
 		return w.parameter(rd, k, lines)
-	}
-	if s := lines[0]; len(lines) == 1 && rd.pos == 0 && plain(s) {
-		return s, 0
 	}
 	l := newList(lines)
 	text, reason := "", Reason(0)
@@ -217,29 +235,25 @@ func (w *walk) value(rd *reading, k kind, h http.Header) (string, Reason) {
 	return text, 0
 }
 
-// plain reports whether s is one short element without white space around it.
-func plain(s string) bool {
-	return s != "" && len(s) <= maxItem && indexComma(s) < 0 && !isSpace(s[0]) && !isSpace(s[len(s)-1])
-}
-
 // parameter reads one parameter of the element at the hop's position.
 func (w *walk) parameter(rd *reading, k kind, lines []string) (string, Reason) {
-	c := &w.entries
+	c, elem := &w.entries, &w.elem
 	if c.header != rfc7239 || c.count != rd.pos+1 {
-		c = &forCursor{header: rfc7239, list: newList(lines)}
-		for c.count <= rd.pos {
-			if e := c.next(); e.reason == ReasonMismatch || e.reason == ReasonTooLong {
+		c, elem = &forCursor{header: rfc7239, list: newList(lines)}, &element{}
+		for before := 0; c.count <= rd.pos; before++ {
+			var e entry
+			if c.next(&e, elem); c.count == before {
 				return "", e.reason
 			}
 		}
+		w.more = w.more || c.list.more()
 	}
-	w.more = w.more || c.list.more()
 	if rd.exact && w.tooMany(c.list, true) {
 		return "", ReasonMismatch
 	}
-	text, has := c.elem.host, c.elem.hasHost
+	text, has := elem.host, elem.hasHost
 	if k == kindProto {
-		text, has = c.elem.proto, c.elem.hasProto
+		text, has = elem.proto, elem.hasProto
 	}
 	if !has {
 		return "", ReasonSchemeMissing

@@ -6,16 +6,11 @@ import (
 	"github.com/knownhops/knownhops/internal/hostport"
 )
 
-func indexComma(s string) int { return strings.IndexByte(s, ',') }
-
 // An element is one comma-separated part of a Forwarded header, RFC 7239 §4.
 // What one of its parameters says is "" when it is absent.
 type element struct {
 	node, proto, host         string
 	hasFor, hasProto, hasHost bool
-
-	names [maxParams]string // every parameter's, to find duplicates
-	count int
 }
 
 // maxParams bounds the parameters of one element; RFC 7239 defines four.
@@ -36,7 +31,7 @@ func (l *list) prevElement() (string, Reason) {
 			start--
 			if s[start] == '"' {
 				if start = openingQuote(s, start); start < 0 {
-					return "", ReasonMalformed
+					return "", unclosed(s)
 				}
 			}
 			if len(s)-start > maxScan {
@@ -48,6 +43,15 @@ func (l *list) prevElement() (string, Reason) {
 			return item, reason
 		}
 	}
+}
+
+// unclosed tells a string without an opening quote from one that exceeds the
+// budget.
+func unclosed(s string) Reason {
+	if len(s) > maxScan {
+		return ReasonTooLong
+	}
+	return ReasonMalformed
 }
 
 // openingQuote returns where the quoted string that s[closing] ends begins, or
@@ -73,47 +77,49 @@ func openingQuote(s string, closing int) int {
 // legal, white space around semicolons is tolerated (senders write it), around
 // "=" it is not. A parameter may stand there once; extensions are ignored.
 func parseElement(s string) (e element, ok bool) {
-	for s != "" {
+	var seen [maxParams]string
+	for n := 0; s != ""; {
 		if s[0] == ';' || isSpace(s[0]) {
 			s = s[1:]
 			continue
 		}
 		name, rest, found := strings.Cut(s, "=")
-		if !found || !isToken(name) {
+		if !found || !isToken(name) || n == maxParams || contains(seen[:n], name) {
 			return element{}, false
 		}
 		value, rest, ok := cutValue(rest)
-		if !ok || !e.set(name, value) {
+		if !ok {
 			return element{}, false
 		}
 		if s = strings.TrimLeft(rest, " \t"); s != "" && s[0] != ';' {
 			return element{}, false
 		}
+		seen[n] = name
+		n++
+		e.set(name, value)
 	}
 	return e, true
 }
 
-// set stores a parameter; names are case-insensitive, duplicates malformed.
-func (e *element) set(name, value string) (ok bool) {
-	if e.count == maxParams {
-		return false
-	}
-	for _, earlier := range e.names[:e.count] {
-		if strings.EqualFold(earlier, name) {
-			return false
+// contains compares as RFC 7239 §4 does: names are case-insensitive.
+func contains(names []string, name string) bool {
+	for _, n := range names {
+		if equalFold(n, name) {
+			return true
 		}
 	}
-	e.names[e.count] = name
-	e.count++
+	return false
+}
+
+func (e *element) set(name, value string) {
 	switch {
-	case strings.EqualFold(name, "for"):
+	case equalFold(name, "for"):
 		e.node, e.hasFor = value, true
-	case strings.EqualFold(name, "proto"):
+	case equalFold(name, "proto"):
 		e.proto, e.hasProto = value, true
-	case strings.EqualFold(name, "host"):
+	case equalFold(name, "host"):
 		e.host, e.hasHost = value, true
 	}
-	return true
 }
 
 // cutValue reads a token or a quoted string (RFC 9110 §5.6.4) at the start of s.
@@ -177,6 +183,27 @@ var tokenByte = func() (table [256]bool) {
 	return table
 }()
 
+// equalFold is for the ASCII words of protocols; strings.EqualFold also folds
+// a long s or a Kelvin sign.
+func equalFold(s, t string) bool {
+	if len(s) != len(t) {
+		return false
+	}
+	for i := range len(s) {
+		c, d := s[i], t[i]
+		if 'A' <= c && c <= 'Z' {
+			c |= 0x20
+		}
+		if 'A' <= d && d <= 'Z' {
+			d |= 0x20
+		}
+		if c != d {
+			return false
+		}
+	}
+	return true
+}
+
 func isToken(s string) bool {
 	for i := range len(s) {
 		if !tokenByte[s[i]] {
@@ -188,15 +215,13 @@ func isToken(s string) bool {
 
 // parseNode reads the value of "for": RFC 7239 §6. Unlike in X-Forwarded-For,
 // an IPv6 address must stand in brackets.
-func parseNode(s string) entry {
-	if s == "" {
-		return entry{reason: ReasonMalformed}
-	}
+func parseNode(s string, e *entry) {
+	*e = entry{reason: ReasonMalformed}
 	if id, port, ok := cutIdentifier(s); ok {
-		if _, ok := nodePort(port); !ok {
-			return entry{reason: ReasonMalformed}
+		if _, ok := nodePort(port); ok {
+			e.id, e.reason = id, ReasonObfuscated
 		}
-		return entry{id: id, reason: ReasonObfuscated}
+		return
 	}
 	base, port := s, ""
 	if i := strings.LastIndexByte(s, ':'); i > strings.IndexByte(s, ']') {
@@ -204,13 +229,11 @@ func parseNode(s string) entry {
 	}
 	number, ok := nodePort(port)
 	if !ok || base == "" || s[0] != '[' && strings.IndexByte(base, ':') >= 0 {
-		return entry{reason: ReasonMalformed}
+		return
 	}
-	e := parseEntry(base)
-	if e.reason == 0 {
+	if parseEntry(base, e); e.reason == 0 {
 		e.port = number
 	}
-	return e
 }
 
 // nodePort reads ":" and a port, or a pseudonym of one, or nothing.
@@ -232,7 +255,7 @@ func cutIdentifier(s string) (id, port string, ok bool) {
 	if i := strings.IndexByte(s, ':'); i >= 0 {
 		id, port = s[:i], s[i:]
 	}
-	if strings.EqualFold(id, unknownNode) {
+	if equalFold(id, unknownNode) {
 		return unknownNode, port, true
 	}
 	return id, port, isIdentifier(id)

@@ -15,18 +15,27 @@ type entry struct {
 	reason Reason // zero: addr is valid
 }
 
+// parseAddress reads an address that can be somebody's, without its zone.
+func parseAddress(s string) (addr netip.Addr, port uint16, ok bool) {
+	addr, port, ok = hostport.ParseAddr(s)
+	if !ok || addr.IsUnspecified() {
+		return netip.Addr{}, 0, false
+	}
+	return withoutZone(addr), port, true
+}
+
 // parseEntry reads one element of X-Forwarded-For, or a header that holds just
 // an address: v4, v4:port, v6, [v6] or [v6]:port. The unspecified address is
 // nobody's.
-func parseEntry(s string) entry {
-	addr, port, ok := hostport.ParseAddr(s)
-	if ok && !addr.IsUnspecified() {
-		return entry{addr: withoutZone(addr), port: port}
+func parseEntry(s string, e *entry) {
+	if addr, port, ok := parseAddress(s); ok {
+		*e = entry{addr: addr, port: port}
+		return
 	}
+	*e = entry{reason: ReasonMalformed}
 	if id, rest, ok := cutIdentifier(s); ok && rest == "" {
-		return entry{id: id, reason: ReasonObfuscated}
+		e.id, e.reason = id, ReasonObfuscated
 	}
-	return entry{reason: ReasonMalformed}
 }
 
 func withoutZone(addr netip.Addr) netip.Addr {

@@ -54,6 +54,8 @@ func newFamily(names []string) *family {
 		f.exact[name] = true
 		f.admit(sketch(name))
 	}
+	f.admit(sketch("connection")) // names that a look over the headers needs as well
+	f.admit(sketch("host"))
 	return f
 }
 
@@ -103,9 +105,15 @@ func sketch(name string) uint {
 	return i
 }
 
+// might reports whether name is worth a closer look. Most headers are not.
+func (f *family) might(name string) bool {
+	i := sketch(name)
+	return f.maybe[i/64]&(1<<(i%64)) != 0
+}
+
 // has reports whether name is in the family, and whether only as an alias.
 func (f *family) has(name string) (member, alias bool) {
-	if i := sketch(name); f.maybe[i/64]&(1<<(i%64)) == 0 {
+	if !f.might(name) {
 		return false, false
 	}
 	return f.look(name)

@@ -36,7 +36,7 @@ func (w *walk) refuseHost(why Reason) {
 // hostBy reads the hop's own header. A value that is refused leaves its reason
 // and lets the request's Host stand in; one that is absent does so silently.
 func (t *topology) hostBy(rd *reading, h http.Header, w *walk) bool {
-	text, reason := w.value(rd, kindHost, h)
+	text, reason := w.value(rd, kindHost, h[rd.header])
 	switch {
 	case reason == ReasonSchemeMissing:
 		return false

@@ -12,18 +12,19 @@ import (
 // zero value of its field and never a guess: the address of a proxy is not
 // handed out as the client's, and an unknown scheme is not http.
 type Info struct {
-	Client     netip.Addr     // the client, unmapped and without zone; invalid: unknown
-	ClientPort uint16         // the client's own port; 0: unknown
-	ClientID   string         // "unknown" or an obfuscated "_name" (RFC 7239 §6), when that is what the hop said
-	Scheme     Scheme         // the scheme that the client used
-	Host       string         // the host that the client asked for: lower case, validated, no port; "": unknown or not in Config.Hosts
-	Port       uint16         // the port that the client connected to; 0: unknown
-	Prefix     string         // the path prefix that a hop took off, like "/api"; "": none
-	Peer       netip.AddrPort // the other end of the socket, unmapped; under a PROXY header: the balancer. Invalid for a unix socket
-	Hops       int            // trusted hops consumed
-	Complete   bool           // at least one hop is declared, and all of them were consumed
-	Status     Status         // how much is known of the client
-	Reason     Reason         // why; never zero once a Policy ran
+	Client   netip.Addr     // the client, unmapped and without zone; invalid: unknown
+	ClientID string         // "unknown" or an obfuscated "_name" (RFC 7239 §6), when that is what the hop said
+	Host     string         // the host that the client asked for: lower case, validated, no port; "": unknown or not in Config.Hosts
+	Prefix   string         // the path prefix that a hop took off, like "/api"; "": none
+	Peer     netip.AddrPort // the other end of the socket, unmapped; under a PROXY header: the balancer. Invalid for a unix socket
+	Hops     int            // trusted hops consumed
+
+	ClientPort uint16 // the client's own port; 0: unknown
+	Port       uint16 // the port that the client connected to; 0: unknown
+	Scheme     Scheme // the scheme that the client used
+	Complete   bool   // at least one hop is declared, and all of them were consumed
+	Status     Status // how much is known of the client
+	Reason     Reason // why; never zero once a Policy ran
 
 	SchemeReason Reason // why the scheme is unknown; zero when it is known
 	HostReason   Reason // why Host is not what was sent; zero when it is

@@ -34,7 +34,7 @@ type peer struct {
 }
 
 func (p *peer) addrPort() netip.AddrPort {
-	if !p.addr.IsValid() {
+	if p.bad || p.unix {
 		return netip.AddrPort{}
 	}
 	return netip.AddrPortFrom(withoutZone(p.addr), p.port)
@@ -54,10 +54,7 @@ func peerOf(r *http.Request) peer {
 		}
 	}
 	addr, port, ok := hostport.ParseAddr(r.RemoteAddr)
-	if !ok || port == 0 {
-		return peer{bad: true}
-	}
-	return peer{addr: addr, port: port}
+	return peer{addr: addr, port: port, bad: !ok || port == 0}
 }
 
 func transportPeer(local TransportAddr) peer {

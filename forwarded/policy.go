@@ -11,11 +11,8 @@ import (
 // concurrently. The zero Policy believes nobody: the peer is the client.
 type Policy struct {
 	state  atomic.Pointer[topology]
-	limits atomic.Pointer[limiter]
+	limits limiter
 }
-
-// noHops is what the zero Policy uses. It is never changed.
-var noHops = &topology{}
 
 // Behind makes a Policy for a service behind hops, nearest first. It is short
 // for New(Config{Hops: hops}).
@@ -48,6 +45,7 @@ func (p *Policy) Reconfigure(cfg Config) error {
 	if err != nil {
 		return err
 	}
+	t.limits = &p.limits
 	p.state.Store(t)
 	for _, f := range t.lint() {
 		t.logger().Warn("forwarded: "+f.Message, "code", f.Code, "hop", f.Hop, "fix", f.Fix)
@@ -55,11 +53,13 @@ func (p *Policy) Reconfigure(cfg Config) error {
 	return nil
 }
 
+// load returns the topology in force; the zero Policy makes its own first.
 func (p *Policy) load() *topology {
 	if t := p.state.Load(); t != nil {
 		return t
 	}
-	return noHops
+	p.state.CompareAndSwap(nil, &topology{limits: &p.limits})
+	return p.state.Load()
 }
 
 func (t *topology) logger() *slog.Logger {
@@ -90,8 +90,8 @@ func (p *Policy) String() string {
 // change of r. It allocates nothing for well-formed input. On a request that
 // carries an Info already, it returns that.
 func (p *Policy) Resolve(r *http.Request) Info {
-	if info, ok := FromContext(r.Context()); ok {
-		return info
+	if known, ok := r.Context().Value(infoKey{}).(*Info); ok {
+		return *known
 	}
 	var w walk
 	p.load().resolve(r, &w, nil)

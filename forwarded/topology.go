@@ -9,9 +9,10 @@ import (
 // A topology is a compiled Config: for each hop, where in which header its
 // words stand. It is immutable.
 type topology struct {
-	cfg   Config
-	nodes []node
-	hosts hostport.HostSet
+	limits *limiter // the Policy's own, which tells whose topology it is
+	cfg    Config
+	nodes  []node
+	hosts  hostport.HostSet
 
 	secrets []string // headers that carry one
 	extra   []string // headers that hops write and that are not in the family
@@ -39,6 +40,7 @@ type reading struct {
 	pos    int    // entries to the right of it
 	exact  bool   // the hop replaced what came, so nothing may stand to its left
 	self   bool   // an address of its own stands right of it, included in pos
+	single bool   // the word can be all of the header: no list, no RFC 7239
 	lostBy int    // 1 + the index of the inner hop that destroys it; 0: none
 }
 
@@ -107,6 +109,7 @@ func compileReading(hops []Hop, i int, k kind) reading {
 		}
 		rd.pos += added
 	}
+	rd.single = rd.pos == 0 && rd.header != rfc7239
 	return rd
 }
 

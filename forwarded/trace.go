@@ -61,7 +61,7 @@ func (tr *trace) undeclaredPROXY(w *walk) {
 }
 
 // entry notes what a hop wrote about who connected to it.
-func (tr *trace) entry(n *node, w *walk, e entry) {
+func (tr *trace) entry(n *node, e entry) {
 	if tr == nil {
 		return
 	}

@@ -16,7 +16,13 @@ type walk struct {
 	replaced bool  // the request came from a hop further out than the next, which replaces Host
 	noFor    bool  // the reason is a For entry that is not there at all
 
+	spoke       bool // a hop spoke for itself: speaker
+	speakerPort uint16
+	speaker     netip.Addr
+
 	entries forCursor
+	entry   entry   // the last one read
+	elem    element // the last one read of Forwarded, whose parameters say more than the entry
 }
 
 // forCursor remembers how far the current For header was read: hops that use
@@ -24,8 +30,7 @@ type walk struct {
 type forCursor struct {
 	header string
 	list   list
-	count  int     // elements read
-	elem   element // the last one, where the header is Forwarded
+	count  int // elements read
 }
 
 // resolve is the whole decision. It is pure: no clock, no memory, no change of
@@ -33,16 +38,16 @@ type forCursor struct {
 func (t *topology) resolve(r *http.Request, w *walk, tr *trace) {
 	p := peerOf(r)
 	w.info.Peer = p.addrPort()
-	cur, unix := p.addr, p.unix
 	switch {
 	case p.bad:
 		w.lose(ReasonBadPeer)
-	case p.transport != nil || len(t.nodes) > 0 && t.nodes[0].proxy && t.nodes[0].matches(cur, unix):
-		if cur = t.throughPROXY(&p, w, tr); cur.IsValid() {
+	case p.transport != nil || t.wantsPROXY(&p):
+		if cur := t.throughPROXY(&p, w, tr); cur.IsValid() {
 			t.outwards(r, cur, false, w, tr)
 		}
 	default:
-		t.outwards(r, cur, unix, w, tr)
+		w.info.ClientPort = p.port
+		t.outwards(r, p.addr, p.unix, w, tr)
 	}
 	t.describe(r, w)
 }
@@ -58,8 +63,12 @@ func (w *walk) found(addr netip.Addr) {
 	w.info.Status, w.info.Reason = StatusForwarded, ReasonForwarded
 	if w.info.Hops == 0 {
 		w.info.Status, w.info.Reason = StatusDirect, ReasonDirect
-		w.info.ClientPort = w.info.Peer.Port()
 	}
+}
+
+// wantsPROXY reports whether the peer is a hop that speaks PROXY.
+func (t *topology) wantsPROXY(p *peer) bool {
+	return len(t.nodes) > 0 && t.nodes[0].proxy && t.nodes[0].matches(p.addr, p.unix)
 }
 
 // throughPROXY takes the first hop's word from the PROXY header. It returns
@@ -67,7 +76,7 @@ func (w *walk) found(addr netip.Addr) {
 // from a peer that is no such hop, and a such hop without a header, are
 // contradictions: the balancer is never the client.
 func (t *topology) throughPROXY(p *peer, w *walk, tr *trace) (cur netip.Addr) {
-	if len(t.nodes) == 0 || !t.nodes[0].proxy || !t.nodes[0].matches(p.addr, p.unix) {
+	if !t.wantsPROXY(p) {
 		w.lose(ReasonMismatch)
 		tr.undeclaredPROXY(w)
 		return cur
@@ -78,7 +87,8 @@ func (t *topology) throughPROXY(p *peer, w *walk, tr *trace) (cur netip.Addr) {
 	case tp == nil:
 		w.lose(ReasonMismatch)
 	case tp.Local:
-		w.info.Status, w.info.Reason = StatusLocal, ReasonLocal
+		w.lose(ReasonLocal)
+		w.info.Status = StatusLocal
 	case !tp.Source.Addr().IsValid() || tp.Source.Addr().IsUnspecified():
 		w.lose(ReasonObfuscated)
 		w.proxied(tp, t.nodes[0].proxyScheme)
@@ -110,17 +120,32 @@ func (t *topology) outwards(r *http.Request, cur netip.Addr, unix bool, w *walk,
 		}
 		w.info.Hops++
 		tr.hop(n, cur, unix)
-		e := w.entryOf(n, r.Header, w.info.Hops == 1 || w.info.Hops == 2 && t.nodes[0].proxy)
-		tr.entry(n, w, e)
-		if e.reason != 0 {
-			w.end(e)
+		if addr, port, ok := n.soleAddress(r.Header); ok {
+			tr.entry(n, entry{addr: addr, port: port})
+			cur, unix, w.info.ClientPort = addr, false, port
+			continue
+		}
+		w.readFor(n, r.Header, w.info.Hops == 1 || w.info.Hops == 2 && t.nodes[0].proxy)
+		tr.entry(n, w.entry)
+		if w.entry.reason != 0 {
+			w.end(cur)
 			return
 		}
-		cur, unix, w.info.ClientPort = e.addr, false, e.port
+		cur, unix, w.info.ClientPort = w.entry.addr, false, w.entry.port
 	}
 	if !t.skips(cur, unix, w, tr) {
 		w.found(cur)
 	}
+}
+
+// soleAddress is what most requests need of all that follows: a header whose
+// only line is one address.
+func (n *node) soleAddress(h http.Header) (addr netip.Addr, port uint16, ok bool) {
+	rd := &n.read[kindFor]
+	if !rd.readable() {
+		return netip.Addr{}, 0, false
+	}
+	return parseAddress(rd.whole(h[rd.header]))
 }
 
 // skips reports whether cur belongs to a hop further out than the next. Then
@@ -138,31 +163,33 @@ func (t *topology) skips(cur netip.Addr, unix bool, w *walk, tr *trace) bool {
 }
 
 // end ends the walk at an entry that is no address.
-func (w *walk) end(e entry) {
-	w.info.ClientID = e.id
-	w.lose(e.reason)
-	if e.reason == ReasonLocal {
+func (w *walk) end(cur netip.Addr) {
+	if w.entry.reason == ReasonLocal {
+		w.spoke, w.speaker, w.speakerPort = true, cur, w.info.ClientPort
+		w.lose(ReasonLocal)
 		w.info.Status = StatusLocal
+		return
 	}
+	w.info.ClientID = w.entry.id
+	w.lose(w.entry.reason)
 }
 
-// entryOf reads what hop n wrote about who connected to it. first says that no
+// readFor reads what hop n wrote about who connected to it. first says that no
 // HTTP hop is further in: only then can a hop that wrote nothing at all be
 // speaking for itself.
-func (w *walk) entryOf(n *node, h http.Header, first bool) entry {
+func (w *walk) readFor(n *node, h http.Header, first bool) {
 	rd := &n.read[kindFor]
 	lines := h[rd.header]
-	if first && len(lines) == 0 && len(n.writes) > 0 && !n.wrote(h) {
-		return entry{reason: ReasonLocal}
+	switch {
+	case first && len(lines) == 0 && len(n.writes) > 0 && !n.wrote(h):
+		w.entry = entry{reason: ReasonLocal}
+	case !rd.readable():
+		w.entry = entry{reason: ReasonNotVisible}
+	case len(lines) == 0:
+		w.entry, w.noFor = entry{reason: ReasonMismatch}, true
+	default:
+		w.readEntry(n, rd, lines)
 	}
-	if !rd.readable() {
-		return entry{reason: ReasonNotVisible}
-	}
-	if len(lines) == 0 {
-		w.noFor = true
-		return entry{reason: ReasonMismatch}
-	}
-	return w.readEntry(n, rd, lines)
 }
 
 // wrote reports whether any header is there in which the hop leaves a value.
@@ -176,49 +203,60 @@ func (n *node) wrote(h http.Header) bool {
 }
 
 // readEntry goes on in the header to the hop's position.
-func (w *walk) readEntry(n *node, rd *reading, lines []string) entry {
+func (w *walk) readEntry(n *node, rd *reading, lines []string) {
 	c := &w.entries
 	if c.header != rd.header {
-		*c = forCursor{header: rd.header, list: newList(lines)}
+		w.more = w.leftovers()
+		c.header, c.count = rd.header, 0
+		c.list.start(lines)
 	}
-	var own, e entry
 	for c.count <= rd.pos {
-		own = e
-		if e = c.next(); e.reason == ReasonMismatch || e.reason == ReasonTooLong {
-			w.noFor = e.reason == ReasonMismatch
-			return e
+		before := c.count
+		selfOK := !rd.self || c.count == rd.pos && w.entry.reason == 0 && n.self.Has(w.entry.addr)
+		c.next(&w.entry, &w.elem)
+		switch {
+		case c.count == before:
+			w.noFor = w.entry.reason == ReasonMismatch
+			return
+		case c.count > rd.pos && !selfOK:
+			w.entry = entry{reason: ReasonMismatch}
+			return
 		}
-	}
-	w.more = w.more || c.list.more()
-	if rd.self && (own.reason != 0 || !n.self.Has(own.addr)) {
-		return entry{reason: ReasonMismatch}
 	}
 	if rd.exact && w.tooMany(c.list, rd.header == rfc7239) {
-		return entry{reason: ReasonMismatch}
+		w.entry = entry{reason: ReasonMismatch}
 	}
-	return e
 }
 
-// next reads and parses the element to the left.
-func (c *forCursor) next() entry {
-	if c.header != rfc7239 {
-		item, reason := c.list.prev()
-		c.count++
-		if reason != 0 {
-			return entry{reason: reason}
-		}
-		return parseEntry(item)
+// leftovers reports whether any list holds more than what was consumed.
+func (w *walk) leftovers() bool {
+	return w.more || w.entries.header != "" && w.entries.list.more()
+}
+
+// next reads and parses the element to the left. One that is not there, or too
+// long, is not counted.
+func (c *forCursor) next(e *entry, elem *element) {
+	var item string
+	*e = entry{}
+	if c.header == rfc7239 {
+		item, e.reason = c.list.prevElement()
+	} else {
+		item, e.reason = c.list.prev()
 	}
-	item, reason := c.list.prevElement()
+	if e.reason != 0 {
+		return
+	}
 	c.count++
-	if reason != 0 {
-		return entry{reason: reason}
+	if c.header != rfc7239 {
+		parseEntry(item, e)
+		return
 	}
 	var ok bool
-	if c.elem, ok = parseElement(item); !ok || !c.elem.hasFor {
-		return entry{reason: ReasonMalformed}
+	if *elem, ok = parseElement(item); !ok || !elem.hasFor {
+		e.reason = ReasonMalformed
+		return
 	}
-	return parseNode(c.elem.node)
+	parseNode(elem.node, e)
 }
 
 // tooMany reports whether anything but empty elements stands left of what was

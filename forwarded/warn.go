@@ -40,31 +40,76 @@ const (
 const lastWarning = 14
 
 // warnings judges a resolved request. It allocates nothing.
-func (t *topology) warnings(r *http.Request, w *walk, seen *sighting) (set warnSet) {
-	add := func(is bool, code warnSet) {
-		if is {
-			set |= code
-		}
+func (t *topology) warnings(r *http.Request, w *walk, seen *sighting) warnSet {
+	set := seen.warnings()
+	if w.info.Hops > 0 {
+		set |= t.warningsBehind(r, w)
+	} else if seen.family && w.info.Status == StatusDirect {
+		set |= w6
 	}
-	info := &w.info
-	behind := info.Hops > 0
-	add(info.Status == StatusLocal || info.Reason == ReasonMismatch && !w.long, w1)
-	add(behind && t.disagrees(r, w), w2)
-	add(seen.host, w3)
-	add(seen.rfc7239, w4)
-	add(behind && info.Client.IsValid() && t.insideConsumed(w), w5)
-	add(!behind && seen.family && info.Status == StatusDirect || info.Reason == ReasonBadSecret, w6)
-	add(seen.nominates, w7)
-	add(seen.alias, w8)
-	add(w.long || info.SchemeReason == ReasonMismatch && info.Reason != ReasonMismatch, w9)
-	add(info.Reason == ReasonMalformed || info.Reason == ReasonObfuscated || info.Reason == ReasonTooLong, w10)
-	add(info.HostReason != 0 && r.Host != "", w11)
-	add(info.Reason == ReasonSkippedHop, w12)
-	add(behind && r.TLS != nil && !t.nodes[info.Hops-1].proxy, w13)
+	if w.info.Status == StatusUnknown || w.info.Status == StatusLocal {
+		set |= w.warnings()
+	}
+	if w.info.HostReason != 0 && r.Host != "" {
+		set |= w11
+	}
 	if set&w6 != 0 && looksLikeBalancer(r.Header) {
 		set = set&^w6 | w14
 	}
 	return set
+}
+
+// warnings are those that header names alone give.
+func (s *sighting) warnings() (set warnSet) {
+	if s.host {
+		set |= w3
+	}
+	if s.rfc7239 {
+		set |= w4
+	}
+	if s.nominates {
+		set |= w7
+	}
+	if s.alias {
+		set |= w8
+	}
+	return set
+}
+
+// warningsBehind are those about a request that came through a hop.
+func (t *topology) warningsBehind(r *http.Request, w *walk) (set warnSet) {
+	if t.disagrees(r, w) {
+		set |= w2
+	}
+	if w.info.Client.IsValid() && t.insideConsumed(w) {
+		set |= w5
+	}
+	if w.long || w.info.SchemeReason == ReasonMismatch && w.info.Reason != ReasonMismatch {
+		set |= w9
+	}
+	if r.TLS != nil && !t.nodes[w.info.Hops-1].proxy {
+		set |= w13
+	}
+	return set
+}
+
+// warnings are those about a client that is not known.
+func (w *walk) warnings() warnSet {
+	switch w.info.Reason {
+	case ReasonLocal:
+		return w1
+	case ReasonMismatch:
+		if !w.long {
+			return w1
+		}
+	case ReasonBadSecret:
+		return w6
+	case ReasonMalformed, ReasonObfuscated, ReasonTooLong:
+		return w10
+	case ReasonSkippedHop:
+		return w12
+	}
+	return 0
 }
 
 // disagrees reports whether the port that a hop vouches for belongs to the
@@ -111,19 +156,18 @@ func looksLikeBalancer(h http.Header) bool {
 }
 
 // warn logs each warning whose turn it is.
-func (p *Policy) warn(t *topology, r *http.Request, w *walk, seen *sighting, set warnSet) {
-	limits := p.limiter()
+func (t *topology) warn(r *http.Request, w *walk, set warnSet) {
 	for code := 1; code <= lastWarning; code++ {
 		if set&(1<<code) == 0 {
 			continue
 		}
-		if suppressed, ok := limits.turn(code, w.info.Peer.Addr()); ok {
-			p.log(t, r, w, t.warning(code, r, w), suppressed)
+		if suppressed, ok := t.limits.turn(code, w.info.Peer.Addr()); ok {
+			t.log(r, w, t.warning(code, r, w), suppressed)
 		}
 	}
 }
 
-func (p *Policy) log(t *topology, r *http.Request, w *walk, warning Warning, suppressed int) {
+func (t *topology) log(r *http.Request, w *walk, warning Warning, suppressed int) {
 	level := slog.LevelWarn
 	switch {
 	case warning.Code == "W1" && w.info.Status == StatusLocal, warning.Code == "W13":
@@ -133,19 +177,10 @@ func (p *Policy) log(t *topology, r *http.Request, w *walk, warning Warning, sup
 		"code", warning.Code, "fix", warning.Fix, "peer", w.info.Peer.String(), "host", quoteCapped(r.Host), "suppressed", suppressed)
 }
 
-// limiter is made when it is first needed: the zero Policy has none.
-func (p *Policy) limiter() *limiter {
-	if p.limits.Load() == nil {
-		p.limits.CompareAndSwap(nil, &limiter{})
-	}
-	return p.limits.Load()
-}
-
 // warnNested says that two Policies are in one chain.
-func (p *Policy) warnNested(outer *carrier) {
-	limits := p.limiter()
-	if suppressed, ok := limits.turn(0, outer.walk.info.Peer.Addr()); ok {
-		p.load().logger().Warn("forwarded: a Policy's Wrap inside another Policy's does nothing",
+func (t *topology) warnNested(peer netip.Addr) {
+	if suppressed, ok := t.limits.turn(0, peer); ok {
+		t.logger().Warn("forwarded: a Policy's Wrap inside another Policy's does nothing",
 			"fix", "keep the outermost only, and put all hops into it", "suppressed", suppressed)
 	}
 }

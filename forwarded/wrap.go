@@ -24,41 +24,61 @@ type handler struct {
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if outer := carried(r); outer != nil {
-		if outer.policy != h.policy {
-			h.policy.warnNested(outer)
+		if t := h.policy.load(); outer.topo.limits != t.limits {
+			t.warnNested(outer.info.Peer.Addr())
 		}
 		h.next.ServeHTTP(w, r)
 		return
 	}
-	c := &carrier{Context: r.Context(), policy: h.policy, topo: h.policy.load(), orig: r}
-	c.topo.resolve(r, &c.walk, nil)
-	seen := c.topo.scan(r, &c.walk)
-	if warnings := c.topo.warnings(r, &c.walk, &seen); warnings != 0 {
-		h.policy.warn(c.topo, r, &c.walk, &seen, warnings)
-	}
-	if c.topo.cfg.OnResult != nil {
-		c.topo.cfg.OnResult(r, c.walk.info)
-	}
-	if why := c.refuse(&seen); why != "" {
+	t := h.policy.load()
+	var way walk
+	t.resolve(r, &way, nil)
+	seen := t.scan(r, &way)
+	t.report(r, &way, &seen)
+	if why := t.refuses(&way, &seen); why != "" {
 		w.Header().Set("Cache-Control", "private, no-store")
 		http.Error(w, why, http.StatusBadRequest)
 		return
 	}
+	c := &carrier{Context: r.Context(), info: way.info, read: way.read, topo: t, orig: r}
 	c.req = *r.WithContext(c)
-	c.clean(&seen)
+	if seen.drop > 0 || way.leftovers() {
+		c.req.Header = t.cleaned(r.Header, &way)
+	}
+	c.finish()
 	defer c.returnForm()
 	h.next.ServeHTTP(w, &c.req)
 }
 
-// refuse names the reason for a 400, or "".
-func (c *carrier) refuse(seen *sighting) string {
+// report tells those who want to know what was found.
+func (t *topology) report(r *http.Request, w *walk, seen *sighting) {
+	if set := t.warnings(r, w, seen); set != 0 {
+		t.warn(r, w, set)
+	}
+	if t.cfg.OnResult != nil {
+		t.cfg.OnResult(r, w.info)
+	}
+}
+
+// refuses names the reason for a 400, or "".
+func (t *topology) refuses(w *walk, seen *sighting) string {
 	switch {
 	case seen.hostDiffers:
 		return "Bad Request: the Host header contradicts :authority"
-	case c.topo.cfg.RejectUnknown && c.walk.info.Status == StatusUnknown:
+	case t.cfg.RejectUnknown && w.info.Status == StatusUnknown:
 		return "Bad Request: the client's address could not be established"
 	}
 	return ""
+}
+
+// finish changes what few requests and Policies need changed.
+func (c *carrier) finish() {
+	if c.orig.Trailer != nil {
+		c.topo.cleanTrailer(&c.req)
+	}
+	if c.topo.cfg.RewriteRemoteAddr {
+		c.req.RemoteAddr = remoteAddr(c.info)
+	}
 }
 
 // returnForm gives a form that was parsed from the copy back to the request
@@ -66,19 +86,6 @@ func (c *carrier) refuse(seen *sighting) string {
 func (c *carrier) returnForm() {
 	if c.orig.MultipartForm == nil {
 		c.orig.MultipartForm = c.req.MultipartForm
-	}
-}
-
-// clean makes the copy tell only what Info tells.
-func (c *carrier) clean(seen *sighting) {
-	if seen.drop > 0 || c.walk.more {
-		c.req.Header = c.topo.cleaned(c.orig.Header, &c.walk)
-	}
-	if c.orig.Trailer != nil && !c.topo.cfg.DangerouslyKeepUnverified {
-		c.topo.cleanTrailer(&c.req)
-	}
-	if c.topo.cfg.RewriteRemoteAddr {
-		c.req.RemoteAddr = remoteAddr(c.walk.info)
 	}
 }
 

@@ -124,13 +124,16 @@ func (s *Sources) Has(addr netip.Addr) bool {
 	if s.any {
 		return addr.IsValid()
 	}
-	if addr.Is6() && addr.Zone() != "" {
+	if addr.Is4() {
+		return s.ranges != nil && s.ranges.has4(bits4(addr))
+	}
+	if addr.Zone() != "" {
 		if slices.Contains(s.zoned, addr) {
 			return true
 		}
 		addr = addr.WithZone("")
 	}
-	return s.ranges != nil && s.ranges.has(addr)
+	return s.ranges != nil && addr.IsValid() && s.ranges.has6(bits6(addr))
 }
 
 // Which says in words what addr matched, for explanations; "" if nothing.

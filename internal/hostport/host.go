@@ -89,11 +89,11 @@ func scanName(s string) (end int, upper, ok bool) {
 // numberIsAddress refuses a name whose last label is a number, unless the
 // whole of it is an IPv4 address.
 func numberIsAddress(host string) bool {
-	last := host[strings.LastIndexByte(host, '.')+1:]
-	if last == "" || last[0]-'0' > 9 {
-		return true
+	if host == "" || !hexOrColon[host[len(host)-1]] && host[len(host)-1] != 'x' {
+		return true // no number ends like this
 	}
-	if !isNumber(last) {
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	if last[0]-'0' > 9 || !isNumber(last) {
 		return true
 	}
 	_, rest, ok := cutIPv4(host)

@@ -101,14 +101,6 @@ func joins[T any](a, b interval[T], compare func(a, b T) int, next func(T) T) bo
 	return compare(b.first, a.last) <= 0 || compare(b.first, next(a.last)) == 0
 }
 
-// has reports whether addr, unmapped and without zone, is in the set.
-func (r *ranges) has(addr netip.Addr) bool {
-	if addr.Is4() {
-		return r.has4(bits4(addr))
-	}
-	return addr.IsValid() && r.has6(bits6(addr))
-}
-
 func (r *ranges) has4(u uint32) bool {
 	lo, hi := r.index[u>>24], r.index[u>>24+1]
 	if hi < uint32(len(r.v4)) {
