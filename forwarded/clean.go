@@ -21,10 +21,13 @@ type sighting struct {
 
 // scan looks over the header names once. It allocates nothing.
 func (t *topology) scan(r *http.Request, w *walk) (seen sighting) {
-	keeps, plain := t.keeps(w), len(t.extra)+len(t.secrets) == 0
+	keeps, plain, left := t.keeps(w), len(t.extra)+len(t.secrets) == 0, len(r.Header)
 	for name := range r.Header {
 		if !plain || forwardingFamily.might(name) {
 			t.look(name, r, keeps, w, &seen)
+		}
+		if left--; left == 0 {
+			break // saves the search for one more
 		}
 	}
 	return seen
@@ -195,7 +198,7 @@ func (b *trailerBody) Read(p []byte) (int, error) {
 
 func (b *trailerBody) merge() {
 	for name, lines := range b.from {
-		if b.topo.cfg.DangerouslyKeepUnverified || !b.topo.forwards(name) {
+		if !b.topo.drops(name, nil, &walk{}) {
 			b.to[name] = lines
 		}
 	}

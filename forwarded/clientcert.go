@@ -28,16 +28,23 @@ func ClientCert(r *http.Request) (cert *x509.Certificate, ok bool) {
 	if c == nil {
 		return socketCert(r)
 	}
-	info := &c.info
-	if info.Status == StatusDirect || info.Status == StatusForwarded && c.topo.nodes[info.Hops-1].proxy {
+	info := &c.walk.info
+	if info.Status == StatusDirect || info.Status == StatusForwarded && c.topo.nodes[info.Hops-1].passesBytes() {
 		return socketCert(c.orig)
 	}
-	if info.Status != StatusForwarded || c.read&(1<<kindCert) == 0 || c.topo.cfg.ClientCAs == nil {
+	if info.Status != StatusForwarded || c.walk.read&(1<<kindCert) == 0 || c.topo.cfg.ClientCAs == nil {
 		return nil, false
 	}
-	header := c.topo.nodes[info.Hops-1].read[kindCert].header
-	return verifiedCert(c.orig.Header[header][0], c.topo.cfg.ClientCAs)
+	lines := c.orig.Header[c.topo.nodes[info.Hops-1].read[kindCert].header]
+	if len(lines) != 1 {
+		return nil, false // a handler changed the header since
+	}
+	return verifiedCert(lines[0], c.topo.cfg.ClientCAs)
 }
+
+// passesBytes reports whether TLS goes through the hop to the client: a hop
+// that speaks PROXY and does not end TLS itself.
+func (n *node) passesBytes() bool { return n.proxy && !n.proxyScheme }
 
 // socketCert is local mutual TLS. A connection made for one host must not
 // carry its certificate into requests for another (RFC 9110 §7.4).

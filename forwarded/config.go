@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/knownhops/knownhops/internal/conferr"
 	"github.com/knownhops/knownhops/internal/hostport"
@@ -86,7 +87,9 @@ func compile(cfg Config) (*topology, error) {
 		errs.Add("Hops", fmt.Sprint(len(cfg.Hops)), "more hops than any real deployment has", fmt.Sprintf("declare at most %d", maxHops))
 	}
 	for i := range t.cfg.Hops {
-		compileHop(fmt.Sprintf("Hops[%d]", i), t.cfg.Hops, i, &t.nodes[i], &errs)
+		var own ConfigErrors
+		compileHop(fmt.Sprintf("Hops[%d]", i), t.cfg.Hops, i, &t.nodes[i], &own)
+		errs = append(errs, inFieldOrder(own)...)
 	}
 	for i, pattern := range cfg.Hosts {
 		if reason := t.hosts.Add(pattern); reason != "" {
@@ -98,6 +101,19 @@ func compile(cfg Config) (*topology, error) {
 	}
 	t.compileNodes()
 	return t, nil
+}
+
+// hopFields is the order of Hop's fields.
+var hopFields = []string{"From", "Self", "ReplacesHost", "Secret", "For", "Proto", "Host", "Port", "Prefix", "ClientCert"}
+
+// inFieldOrder sorts one hop's mistakes, whose fields read "Hops[0].From[1]".
+func inFieldOrder(errs ConfigErrors) ConfigErrors {
+	rank := func(e ConfigError) int {
+		_, field, _ := strings.Cut(e.Field, ".")
+		return slices.IndexFunc(hopFields, func(name string) bool { return field == name || strings.HasPrefix(field, name+"[") || strings.HasPrefix(field, name+".") })
+	}
+	slices.SortStableFunc(errs, func(a, b ConfigError) int { return rank(a) - rank(b) })
+	return errs
 }
 
 // compileHop checks one hop and compiles what does not depend on the others.

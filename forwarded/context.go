@@ -33,8 +33,7 @@ func NewContext(ctx context.Context, info Info) context.Context {
 // context keeps the request alive.
 type carrier struct {
 	context.Context
-	info Info
-	read uint8 // walk.read
+	walk walk
 	topo *topology
 	orig *http.Request
 	req  http.Request
@@ -44,7 +43,7 @@ type carrier struct {
 func (c *carrier) Value(key any) any {
 	switch key.(type) {
 	case infoKey:
-		return &c.info
+		return &c.walk.info
 	case carrierKey:
 		return c
 	}

@@ -9,37 +9,37 @@ import (
 
 // describe fills in what is known of the connection that the walk ended at:
 // scheme, port, prefix and host.
-func (t *topology) describe(r *http.Request, w *walk) {
+func (t *topology) describe(r *http.Request, w *walk, in *reader) {
 	k := w.info.Hops
 	w.info.Complete = k > 0 && k == len(t.nodes)
-	port := t.host(r, w)
+	port := t.host(r, w, in)
 	switch {
 	case w.info.Status == StatusDirect:
 		w.bySocket(r, port)
-	case w.spoke && t.cfg.DangerouslyLocalPeerIsClient:
-		t.speakerIsClient(r, w, port)
-	case w.speaks(len(t.nodes)):
-		t.connection(r, &t.nodes[k-1], w)
+	case in.spoke && t.cfg.DangerouslyLocalPeerIsClient:
+		t.speakerIsClient(r, w, in, port)
+	case w.speaks(len(t.nodes), in):
+		t.connection(r, &t.nodes[k-1], w, in)
 	default:
 		w.info.Scheme, w.info.Port = SchemeUnknown, 0
-		w.info.SchemeReason = w.schemeReason(len(t.nodes))
+		w.info.SchemeReason = w.schemeReason(len(t.nodes), in)
 	}
 }
 
 // speaks reports whether the last consumed hop's words about the connection
 // into it can be used: the walk ended at a client, or all hops were consumed
 // and only the client's address is missing.
-func (w *walk) speaks(hops int) bool {
+func (w *walk) speaks(hops int, in *reader) bool {
 	if w.info.Status == StatusForwarded {
 		return true
 	}
-	return w.info.Hops == hops && w.onlyClientMissing()
+	return w.info.Hops == hops && w.onlyClientMissing(in)
 }
 
-func (w *walk) onlyClientMissing() bool {
+func (w *walk) onlyClientMissing(in *reader) bool {
 	switch w.info.Reason {
 	case ReasonMismatch:
-		return w.noFor
+		return in.noFor
 	case ReasonObfuscated, ReasonNotVisible:
 		return true
 	}
@@ -48,8 +48,8 @@ func (w *walk) onlyClientMissing() bool {
 
 // schemeReason says why nothing was read: a track lost with hops still
 // undecided leaves the scheme missing, everything else has the client's reason.
-func (w *walk) schemeReason(hops int) Reason {
-	if w.onlyClientMissing() && w.info.Hops < hops {
+func (w *walk) schemeReason(hops int, in *reader) Reason {
+	if w.onlyClientMissing(in) && w.info.Hops < hops {
 		return ReasonSchemeMissing
 	}
 	return w.info.Reason
@@ -57,10 +57,10 @@ func (w *walk) schemeReason(hops int) Reason {
 
 // speakerIsClient is DangerouslyLocalPeerIsClient: the hop that spoke for
 // itself made the connection.
-func (t *topology) speakerIsClient(r *http.Request, w *walk, port uint16) {
-	w.info.Client, w.info.ClientPort = withoutZone(w.speaker), w.speakerPort
+func (t *topology) speakerIsClient(r *http.Request, w *walk, in *reader, port uint16) {
+	w.info.Client, w.info.ClientPort = withoutZone(in.speaker), in.speakerPort
 	if w.info.Hops == 2 && t.nodes[0].proxy {
-		t.connection(r, &t.nodes[0], w)
+		t.connection(r, &t.nodes[0], w, in)
 		return
 	}
 	w.bySocket(r, port)
@@ -85,7 +85,7 @@ func socketScheme(r *http.Request) Scheme {
 // connection reads what hop n wrote about the connection into it. r.TLS does
 // not count: it is the hop's own connection, which may be encrypted whatever
 // the client used. Only behind a hop that passes bytes is it the client's.
-func (t *topology) connection(r *http.Request, n *node, w *walk) {
+func (t *topology) connection(r *http.Request, n *node, w *walk, in *reader) {
 	if n.proxy {
 		switch {
 		case !n.proxyScheme:
@@ -95,10 +95,10 @@ func (t *topology) connection(r *http.Request, n *node, w *walk) {
 		}
 		return
 	}
-	w.info.Port = w.portBy(n, r.Header)
-	w.info.Prefix = w.prefixBy(n, r.Header)
-	w.info.Scheme, w.info.SchemeReason = w.schemeBy(n, r.Header)
-	if n.read[kindCert].readable() && w.info.Scheme == HTTPS && len(r.Header[n.read[kindCert].header]) == 1 {
+	w.info.Port = w.portBy(n, in)
+	w.info.Prefix = w.prefixBy(n, in)
+	w.info.Scheme, w.info.SchemeReason = w.schemeBy(n, in)
+	if rd := &n.read[kindCert]; rd.readable() && w.info.Scheme == HTTPS && len(in.lines(rd)) == 1 {
 		w.read |= 1 << kindCert
 	}
 	if w.info.SchemeReason == ReasonSchemeLost && t.cfg.SchemeFromPort {
@@ -108,15 +108,15 @@ func (t *topology) connection(r *http.Request, n *node, w *walk) {
 	}
 }
 
-func (w *walk) schemeBy(n *node, h http.Header) (Scheme, Reason) {
+func (w *walk) schemeBy(n *node, in *reader) (Scheme, Reason) {
 	rd := &n.read[kindProto]
 	if !rd.readable() {
 		return SchemeUnknown, ReasonSchemeLost
 	}
-	lines := h[rd.header]
+	lines := in.lines(rd)
 	s := parseScheme(rd.whole(lines))
 	if s == SchemeUnknown {
-		text, reason := w.value(rd, kindProto, lines)
+		text, reason := in.value(rd, kindProto, lines)
 		if s = parseScheme(text); reason == ReasonMalformed || reason == 0 && s == SchemeUnknown {
 			reason = ReasonBadProto
 		}
@@ -146,15 +146,15 @@ func parseScheme(s string) Scheme {
 	return SchemeUnknown
 }
 
-func (w *walk) portBy(n *node, h http.Header) uint16 {
+func (w *walk) portBy(n *node, in *reader) uint16 {
 	rd := &n.read[kindPort]
 	if !rd.readable() {
 		return 0
 	}
-	lines := h[rd.header]
+	lines := in.lines(rd)
 	port, ok := hostport.ParsePort(rd.whole(lines))
 	if !ok {
-		text, _ := w.value(rd, kindPort, lines)
+		text, _ := in.value(rd, kindPort, lines)
 		if port, ok = hostport.ParsePort(text); !ok {
 			return 0
 		}
@@ -163,12 +163,12 @@ func (w *walk) portBy(n *node, h http.Header) uint16 {
 	return port
 }
 
-func (w *walk) prefixBy(n *node, h http.Header) string {
+func (w *walk) prefixBy(n *node, in *reader) string {
 	rd := &n.read[kindPrefix]
 	if !rd.readable() {
 		return ""
 	}
-	text, reason := w.value(rd, kindPrefix, h[rd.header])
+	text, reason := in.value(rd, kindPrefix, in.lines(rd))
 	if reason != 0 || !validPrefix(text) {
 		return ""
 	}
@@ -201,62 +201,4 @@ func validPrefix(s string) bool {
 func prefixByte(c byte) bool {
 	letter := 'a' <= c|0x20 && c|0x20 <= 'z'
 	return letter || '0' <= c && c <= '9' || strings.IndexByte("/-._~!$&'()*+,=:@", c) >= 0
-}
-
-// whole returns the header's only line where the hop's word can be all of it.
-// It may still be a list: what parses as one value is none.
-func (rd *reading) whole(lines []string) string {
-	if len(lines) != 1 || !rd.single {
-		return ""
-	}
-	return lines[0]
-}
-
-// value reads what a hop wrote of one kind. The Reason is
-// ReasonSchemeMissing if there is no such header or parameter.
-func (w *walk) value(rd *reading, k kind, lines []string) (string, Reason) {
-	if len(lines) == 0 {
-		return "", ReasonSchemeMissing
-	}
-	if rd.header == rfc7239 {
-		return w.parameter(rd, k, lines)
-	}
-	l := newList(lines)
-	text, reason := "", Reason(0)
-	for range rd.pos + 1 {
-		if text, reason = l.prev(); reason != 0 {
-			return "", reason
-		}
-	}
-	w.more = w.more || l.more()
-	if rd.exact && w.tooMany(l, false) {
-		return "", ReasonMismatch
-	}
-	return text, 0
-}
-
-// parameter reads one parameter of the element at the hop's position.
-func (w *walk) parameter(rd *reading, k kind, lines []string) (string, Reason) {
-	c, elem := &w.entries, &w.elem
-	if c.header != rfc7239 || c.count != rd.pos+1 {
-		c, elem = &forCursor{header: rfc7239, list: newList(lines)}, &element{}
-		for before := 0; c.count <= rd.pos; before++ {
-			var e entry
-			if c.next(&e, elem); c.count == before {
-				return "", e.reason
-			}
-		}
-		w.more = w.more || c.list.more()
-	}
-	if rd.exact && w.tooMany(c.list, true) {
-		return "", ReasonMismatch
-	}
-	text, has := elem.host, elem.hasHost
-	if k == kindProto {
-		text, has = elem.proto, elem.hasProto
-	}
-	if !has {
-		return "", ReasonSchemeMissing
-	}
-	return text, 0
 }

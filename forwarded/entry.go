@@ -18,10 +18,10 @@ type entry struct {
 // parseAddress reads an address that can be somebody's, without its zone.
 func parseAddress(s string) (addr netip.Addr, port uint16, ok bool) {
 	addr, port, ok = hostport.ParseAddr(s)
-	if !ok || addr.IsUnspecified() {
+	if addr = withoutZone(addr); !ok || addr.IsUnspecified() {
 		return netip.Addr{}, 0, false
 	}
-	return withoutZone(addr), port, true
+	return addr, port, true
 }
 
 // parseEntry reads one element of X-Forwarded-For, or a header that holds just

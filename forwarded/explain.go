@@ -29,12 +29,13 @@ func (p *Policy) Explain(r *http.Request) Explanation {
 	var w walk
 	tr := &trace{}
 	tr.steps = append(tr.steps, peerStep(r))
-	t.resolve(r, &w, tr)
+	in := reader{header: r.Header}
+	t.resolve(r, &w, &in, tr)
 	t.explainResult(r, &w, tr)
 	t.explainHeaders(r, &w, tr)
 	e := Explanation{Info: w.info, Steps: tr.steps, Warnings: []Warning{}}
 	seen := t.scan(r, &w)
-	set := t.warnings(r, &w, &seen)
+	set := t.warnings(r, &w, &in, &seen)
 	for code := 1; code <= lastWarning; code++ {
 		if set&(1<<code) != 0 {
 			e.Warnings = append(e.Warnings, t.warning(code, r, &w))

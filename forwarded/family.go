@@ -61,20 +61,16 @@ func newFamily(names []string) *family {
 
 func (f *family) admit(i uint) { f.maybe[i/64] |= 1 << (i % 64) }
 
-// admitPrefix admits whatever may stand behind a prefix that is too short for
-// the letters that the filter looks at.
+// admitPrefix admits every name that begins with the prefix: where it is too
+// short for the ninth letter, whatever that is.
 func (f *family) admitPrefix(name string) {
-	for c := range 32 {
-		for d := range 32 {
-			i := sketch(name + strings.Repeat("-", 9))
-			if len(name) <= 2 {
-				i = i&^(31<<5) | uint(c)<<5
-			}
-			if len(name) <= 8 {
-				i = i&^31 | uint(d)
-			}
-			f.admit(i)
-		}
+	base := sketch(name)
+	if len(name) > 8 {
+		f.admit(base)
+		return
+	}
+	for c := range uint(32) {
+		f.admit(base | c)
 	}
 }
 

@@ -10,9 +10,9 @@ import (
 // wrote, if it writes one that survives; otherwise the request's own, unless a
 // hop replaced that. Whether the client is known does not matter. The port is
 // the one in the request's own Host, 0 if that was not used.
-func (t *topology) host(r *http.Request, w *walk) (port uint16) {
+func (t *topology) host(r *http.Request, w *walk, in *reader) (port uint16) {
 	if w.info.Hops > 0 {
-		if rd := &t.nodes[w.info.Hops-1].read[kindHost]; rd.readable() && t.hostBy(rd, r.Header, w) {
+		if rd := &t.nodes[w.info.Hops-1].read[kindHost]; rd.readable() && t.hostBy(rd, w, in) {
 			return 0
 		}
 	}
@@ -35,8 +35,8 @@ func (w *walk) refuseHost(why Reason) {
 
 // hostBy reads the hop's own header. A value that is refused leaves its reason
 // and lets the request's Host stand in; one that is absent does so silently.
-func (t *topology) hostBy(rd *reading, h http.Header, w *walk) bool {
-	text, reason := w.value(rd, kindHost, h[rd.header])
+func (t *topology) hostBy(rd *reading, w *walk, in *reader) bool {
+	text, reason := in.value(rd, kindHost, in.lines(rd))
 	switch {
 	case reason == ReasonSchemeMissing:
 		return false

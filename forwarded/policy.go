@@ -94,7 +94,8 @@ func (p *Policy) Resolve(r *http.Request) Info {
 		return *known
 	}
 	var w walk
-	p.load().resolve(r, &w, nil)
+	in := reader{header: r.Header}
+	p.load().resolve(r, &w, &in, nil)
 	return w.info
 }
 

@@ -11,31 +11,12 @@ import (
 type walk struct {
 	info     Info
 	read     uint8 // a bit for each kind that was found where its hop wrote it
-	more     bool  // something stands left of what was consumed
-	long     bool  // a header that a hop replaces has more entries than it should
 	replaced bool  // the request came from a hop further out than the next, which replaces Host
-	noFor    bool  // the reason is a For entry that is not there at all
-
-	spoke       bool // a hop spoke for itself: speaker
-	speakerPort uint16
-	speaker     netip.Addr
-
-	entries forCursor
-	entry   entry   // the last one read
-	elem    element // the last one read of Forwarded, whose parameters say more than the entry
-}
-
-// forCursor remembers how far the current For header was read: hops that use
-// the same header continue where the one before stopped.
-type forCursor struct {
-	header string
-	list   list
-	count  int // elements read
 }
 
 // resolve is the whole decision. It is pure: no clock, no memory, no change of
 // the request. tr may be nil.
-func (t *topology) resolve(r *http.Request, w *walk, tr *trace) {
+func (t *topology) resolve(r *http.Request, w *walk, in *reader, tr *trace) {
 	p := peerOf(r)
 	w.info.Peer = p.addrPort()
 	switch {
@@ -43,13 +24,13 @@ func (t *topology) resolve(r *http.Request, w *walk, tr *trace) {
 		w.lose(ReasonBadPeer)
 	case p.transport != nil || t.wantsPROXY(&p):
 		if cur := t.throughPROXY(&p, w, tr); cur.IsValid() {
-			t.outwards(r, cur, false, w, tr)
+			t.outwards(cur, false, w, in, tr)
 		}
 	default:
 		w.info.ClientPort = p.port
-		t.outwards(r, p.addr, p.unix, w, tr)
+		t.outwards(p.addr, p.unix, w, in, tr)
 	}
-	t.describe(r, w)
+	t.describe(r, w, in)
 }
 
 // lose ends the walk without a client.
@@ -89,7 +70,7 @@ func (t *topology) throughPROXY(p *peer, w *walk, tr *trace) (cur netip.Addr) {
 	case tp.Local:
 		w.lose(ReasonLocal)
 		w.info.Status = StatusLocal
-	case !tp.Source.Addr().IsValid() || tp.Source.Addr().IsUnspecified():
+	case !tp.Source.IsValid() || withoutZone(tp.Source.Addr().Unmap()).IsUnspecified():
 		w.lose(ReasonObfuscated)
 		w.proxied(tp, t.nodes[0].proxyScheme)
 	default:
@@ -110,42 +91,38 @@ func (w *walk) proxied(tp *Transport, scheme bool) {
 
 // outwards walks from the address cur to the client. Each hop is used at most
 // once, and whatever stands further left than its entry is never looked at.
-func (t *topology) outwards(r *http.Request, cur netip.Addr, unix bool, w *walk, tr *trace) {
+func (t *topology) outwards(cur netip.Addr, unix bool, w *walk, in *reader, tr *trace) {
 	for w.info.Hops < len(t.nodes) && t.nodes[w.info.Hops].matches(cur, unix) {
 		n := &t.nodes[w.info.Hops]
-		if n.proof != nil && !n.proof.shown(r.Header) {
+		if n.proof != nil && !n.proof.shown(in.header) {
 			w.lose(ReasonBadSecret)
 			tr.badSecret(n, cur)
 			return
 		}
 		w.info.Hops++
-		tr.hop(n, cur, unix)
-		if addr, port, ok := n.soleAddress(r.Header); ok {
-			tr.entry(n, entry{addr: addr, port: port})
+		if tr != nil {
+			tr.hop(n, cur, unix)
+		}
+		if addr, port, ok := in.soleAddress(n); ok {
+			if tr != nil {
+				tr.entry(n, entry{addr: addr, port: port})
+			}
 			cur, unix, w.info.ClientPort = addr, false, port
 			continue
 		}
-		w.readFor(n, r.Header, w.info.Hops == 1 || w.info.Hops == 2 && t.nodes[0].proxy)
-		tr.entry(n, w.entry)
-		if w.entry.reason != 0 {
-			w.end(cur)
+		in.readFor(n, w.info.Hops == 1 || w.info.Hops == 2 && t.nodes[0].proxy)
+		if tr != nil {
+			tr.entry(n, in.entry)
+		}
+		if in.entry.reason != 0 {
+			w.end(cur, in)
 			return
 		}
-		cur, unix, w.info.ClientPort = w.entry.addr, false, w.entry.port
+		cur, unix, w.info.ClientPort = in.entry.addr, false, in.entry.port
 	}
-	if !t.skips(cur, unix, w, tr) {
+	if w.info.Hops+1 >= len(t.nodes) || !t.skips(cur, unix, w, tr) {
 		w.found(cur)
 	}
-}
-
-// soleAddress is what most requests need of all that follows: a header whose
-// only line is one address.
-func (n *node) soleAddress(h http.Header) (addr netip.Addr, port uint16, ok bool) {
-	rd := &n.read[kindFor]
-	if !rd.readable() {
-		return netip.Addr{}, 0, false
-	}
-	return parseAddress(rd.whole(h[rd.header]))
 }
 
 // skips reports whether cur belongs to a hop further out than the next. Then
@@ -163,116 +140,15 @@ func (t *topology) skips(cur netip.Addr, unix bool, w *walk, tr *trace) bool {
 }
 
 // end ends the walk at an entry that is no address.
-func (w *walk) end(cur netip.Addr) {
-	if w.entry.reason == ReasonLocal {
-		w.spoke, w.speaker, w.speakerPort = true, cur, w.info.ClientPort
+func (w *walk) end(cur netip.Addr, in *reader) {
+	if in.entry.reason == ReasonLocal {
+		in.spoke, in.speaker, in.speakerPort = true, cur, w.info.ClientPort
 		w.lose(ReasonLocal)
 		w.info.Status = StatusLocal
 		return
 	}
-	w.info.ClientID = w.entry.id
-	w.lose(w.entry.reason)
-}
-
-// readFor reads what hop n wrote about who connected to it. first says that no
-// HTTP hop is further in: only then can a hop that wrote nothing at all be
-// speaking for itself.
-func (w *walk) readFor(n *node, h http.Header, first bool) {
-	rd := &n.read[kindFor]
-	lines := h[rd.header]
-	switch {
-	case first && len(lines) == 0 && len(n.writes) > 0 && !n.wrote(h):
-		w.entry = entry{reason: ReasonLocal}
-	case !rd.readable():
-		w.entry = entry{reason: ReasonNotVisible}
-	case len(lines) == 0:
-		w.entry, w.noFor = entry{reason: ReasonMismatch}, true
-	default:
-		w.readEntry(n, rd, lines)
-	}
-}
-
-// wrote reports whether any header is there in which the hop leaves a value.
-func (n *node) wrote(h http.Header) bool {
-	for _, name := range n.writes {
-		if len(h[name]) > 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// readEntry goes on in the header to the hop's position.
-func (w *walk) readEntry(n *node, rd *reading, lines []string) {
-	c := &w.entries
-	if c.header != rd.header {
-		w.more = w.leftovers()
-		c.header, c.count = rd.header, 0
-		c.list.start(lines)
-	}
-	for c.count <= rd.pos {
-		before := c.count
-		selfOK := !rd.self || c.count == rd.pos && w.entry.reason == 0 && n.self.Has(w.entry.addr)
-		c.next(&w.entry, &w.elem)
-		switch {
-		case c.count == before:
-			w.noFor = w.entry.reason == ReasonMismatch
-			return
-		case c.count > rd.pos && !selfOK:
-			w.entry = entry{reason: ReasonMismatch}
-			return
-		}
-	}
-	if rd.exact && w.tooMany(c.list, rd.header == rfc7239) {
-		w.entry = entry{reason: ReasonMismatch}
-	}
-}
-
-// leftovers reports whether any list holds more than what was consumed.
-func (w *walk) leftovers() bool {
-	return w.more || w.entries.header != "" && w.entries.list.more()
-}
-
-// next reads and parses the element to the left. One that is not there, or too
-// long, is not counted.
-func (c *forCursor) next(e *entry, elem *element) {
-	var item string
-	*e = entry{}
-	if c.header == rfc7239 {
-		item, e.reason = c.list.prevElement()
-	} else {
-		item, e.reason = c.list.prev()
-	}
-	if e.reason != 0 {
-		return
-	}
-	c.count++
-	if c.header != rfc7239 {
-		parseEntry(item, e)
-		return
-	}
-	var ok bool
-	if *elem, ok = parseElement(item); !ok || !elem.hasFor {
-		e.reason = ReasonMalformed
-		return
-	}
-	parseNode(elem.node, e)
-}
-
-// tooMany reports whether anything but empty elements stands left of what was
-// read, and remembers it.
-func (w *walk) tooMany(rest list, quoted bool) bool {
-	if !rest.more() {
-		return false
-	}
-	var reason Reason
-	if quoted {
-		_, reason = rest.prevElement()
-	} else {
-		_, reason = rest.prev()
-	}
-	w.long = w.long || reason != ReasonMismatch
-	return reason != ReasonMismatch
+	w.info.ClientID = in.entry.id
+	w.lose(in.entry.reason)
 }
 
 func schemeOfPort(port uint16) Scheme {

@@ -40,15 +40,15 @@ const (
 const lastWarning = 14
 
 // warnings judges a resolved request. It allocates nothing.
-func (t *topology) warnings(r *http.Request, w *walk, seen *sighting) warnSet {
+func (t *topology) warnings(r *http.Request, w *walk, in *reader, seen *sighting) warnSet {
 	set := seen.warnings()
 	if w.info.Hops > 0 {
-		set |= t.warningsBehind(r, w)
+		set |= t.warningsBehind(r, w, in)
 	} else if seen.family && w.info.Status == StatusDirect {
 		set |= w6
 	}
 	if w.info.Status == StatusUnknown || w.info.Status == StatusLocal {
-		set |= w.warnings()
+		set |= w.warnings(in)
 	}
 	if w.info.HostReason != 0 && r.Host != "" {
 		set |= w11
@@ -77,14 +77,14 @@ func (s *sighting) warnings() (set warnSet) {
 }
 
 // warningsBehind are those about a request that came through a hop.
-func (t *topology) warningsBehind(r *http.Request, w *walk) (set warnSet) {
+func (t *topology) warningsBehind(r *http.Request, w *walk, in *reader) (set warnSet) {
 	if t.disagrees(r, w) {
 		set |= w2
 	}
 	if w.info.Client.IsValid() && t.insideConsumed(w) {
 		set |= w5
 	}
-	if w.long || w.info.SchemeReason == ReasonMismatch && w.info.Reason != ReasonMismatch {
+	if in.long || w.info.SchemeReason == ReasonMismatch && w.info.Reason != ReasonMismatch {
 		set |= w9
 	}
 	if r.TLS != nil && !t.nodes[w.info.Hops-1].proxy {
@@ -94,12 +94,12 @@ func (t *topology) warningsBehind(r *http.Request, w *walk) (set warnSet) {
 }
 
 // warnings are those about a client that is not known.
-func (w *walk) warnings() warnSet {
+func (w *walk) warnings(in *reader) warnSet {
 	switch w.info.Reason {
 	case ReasonLocal:
 		return w1
 	case ReasonMismatch:
-		if !w.long {
+		if !in.long {
 			return w1
 		}
 	case ReasonBadSecret:

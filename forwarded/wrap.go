@@ -25,25 +25,24 @@ type handler struct {
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if outer := carried(r); outer != nil {
 		if t := h.policy.load(); outer.topo.limits != t.limits {
-			t.warnNested(outer.info.Peer.Addr())
+			t.warnNested(outer.walk.info.Peer.Addr())
 		}
 		h.next.ServeHTTP(w, r)
 		return
 	}
-	t := h.policy.load()
-	var way walk
-	t.resolve(r, &way, nil)
-	seen := t.scan(r, &way)
-	t.report(r, &way, &seen)
-	if why := t.refuses(&way, &seen); why != "" {
+	c := &carrier{Context: r.Context(), topo: h.policy.load(), orig: r}
+	in := reader{header: r.Header}
+	c.topo.resolve(r, &c.walk, &in, nil)
+	seen := c.topo.scan(r, &c.walk)
+	c.report(&in, &seen)
+	if why := c.refuses(&seen); why != "" {
 		w.Header().Set("Cache-Control", "private, no-store")
 		http.Error(w, why, http.StatusBadRequest)
 		return
 	}
-	c := &carrier{Context: r.Context(), info: way.info, read: way.read, topo: t, orig: r}
 	c.req = *r.WithContext(c)
-	if seen.drop > 0 || way.leftovers() {
-		c.req.Header = t.cleaned(r.Header, &way)
+	if seen.drop > 0 || in.leftovers() {
+		c.req.Header = c.topo.cleaned(r.Header, &c.walk)
 	}
 	c.finish()
 	defer c.returnForm()
@@ -51,21 +50,21 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // report tells those who want to know what was found.
-func (t *topology) report(r *http.Request, w *walk, seen *sighting) {
-	if set := t.warnings(r, w, seen); set != 0 {
-		t.warn(r, w, set)
+func (c *carrier) report(in *reader, seen *sighting) {
+	if set := c.topo.warnings(c.orig, &c.walk, in, seen); set != 0 {
+		c.topo.warn(c.orig, &c.walk, set)
 	}
-	if t.cfg.OnResult != nil {
-		t.cfg.OnResult(r, w.info)
+	if c.topo.cfg.OnResult != nil {
+		c.topo.cfg.OnResult(c.orig, c.walk.info)
 	}
 }
 
 // refuses names the reason for a 400, or "".
-func (t *topology) refuses(w *walk, seen *sighting) string {
+func (c *carrier) refuses(seen *sighting) string {
 	switch {
 	case seen.hostDiffers:
 		return "Bad Request: the Host header contradicts :authority"
-	case t.cfg.RejectUnknown && w.info.Status == StatusUnknown:
+	case c.topo.cfg.RejectUnknown && c.walk.info.Status == StatusUnknown:
 		return "Bad Request: the client's address could not be established"
 	}
 	return ""
@@ -77,7 +76,7 @@ func (c *carrier) finish() {
 		c.topo.cleanTrailer(&c.req)
 	}
 	if c.topo.cfg.RewriteRemoteAddr {
-		c.req.RemoteAddr = remoteAddr(c.info)
+		c.req.RemoteAddr = remoteAddr(c.walk.info)
 	}
 }
 

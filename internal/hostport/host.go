@@ -67,21 +67,22 @@ func ParseHost(s string) (host string, port uint16, ok bool) {
 // scanName checks labels up to the port's colon or the end.
 func scanName(s string) (end int, upper, ok bool) {
 	label := 0
-	for i := range len(s) {
-		switch hostClass[s[i]] {
-		case hostByte:
-		case hostUpper:
-			upper = true
-		case hostDot:
-			if i == label || i-label > maxLabel {
-				return 0, false, false
-			}
-			label = i + 1
-		case hostColon:
-			return i, upper, i > 0 && i-label <= maxLabel
-		default:
-			return 0, false, false
+	for i := 0; i < len(s); i++ {
+		class := hostClass[s[i]]
+		if class == hostByte {
+			continue
 		}
+		if class == hostUpper {
+			upper = true
+			continue
+		}
+		if i == label || i-label > maxLabel || class == hostBad {
+			return i, upper, class == hostColon && i == label && i > 0 // the dot before the port is a trailing one
+		}
+		if class == hostColon {
+			return i, upper, true
+		}
+		label = i + 1
 	}
 	return len(s), upper, len(s)-label <= maxLabel
 }

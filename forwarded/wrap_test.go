@@ -1,0 +1,358 @@
+package forwarded_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/knownhops/knownhops/forwarded"
+)
+
+// sameMap reports whether two headers are one map, not only equal.
+func sameMap(a, b http.Header) bool {
+	return reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer()
+}
+
+// TestWrapHandsOn: what the next handler finds of the header, and whether the
+// map had to be cloned for it.
+func TestWrapHandsOn(t *testing.T) {
+	secret := albHop()
+	secret.Secret = forwarded.Secret{Header: "X-Origin-Secret", Values: []string{testSecret}}
+	edge := forwarded.Hop{Name: "edge", From: []string{"10.0.16.0/20"}, For: forwarded.Sets("Edge-Client"), Proto: forwarded.Sets("Edge-Scheme")}
+	cert := albHop()
+	cert.ClientCert = forwarded.Sets("X-Amzn-Mtls-Clientcert")
+	rfc7239 := forwarded.Hop{From: []string{"10.0.16.0/20"}, For: forwarded.Appends("Forwarded"), Proto: forwarded.Appends("Forwarded")}
+	for _, c := range []struct {
+		name  string
+		hops  []forwarded.Hop
+		peer  string
+		sent  []string
+		want  []string
+		clone bool
+	}{
+		{"friendly: behind ALB", []forwarded.Hop{albHop()}, albPeer,
+			[]string{"X-Forwarded-For: " + client, "X-Forwarded-Proto: https", "X-Forwarded-Port: 443", "Cookie: a", "X-Amzn-Trace-Id: 1"},
+			[]string{"X-Forwarded-For: " + client, "X-Forwarded-Proto: https", "X-Forwarded-Port: 443", "Cookie: a", "X-Amzn-Trace-Id: 1"}, false},
+		{"friendly: two hops, two lines", []forwarded.Hop{passingNginx(), albHop()}, nginxPeer,
+			[]string{"X-Forwarded-For: " + client, "X-Forwarded-For: 10.0.16.5", "X-Forwarded-Proto: https"},
+			[]string{"X-Forwarded-For: " + client, "X-Forwarded-For: 10.0.16.5", "X-Forwarded-Proto: https"}, false},
+		{"friendly: direct", []forwarded.Hop{albHop()}, directPeer, []string{"Cookie: a"}, []string{"Cookie: a"}, false},
+		{"friendly: a probe", []forwarded.Hop{albHop()}, albPeer, []string{"User-Agent: ELB-HealthChecker/2.0"}, []string{"User-Agent: ELB-HealthChecker/2.0"}, false},
+		{"friendly: names that look alike", []forwarded.Hop{albHop()}, directPeer,
+			[]string{"Forward: 1", "Xforwarded-For: 1", "X-Real-Ips: 1", "X-Amzn-Oidc-Data: signed", "Proxy-Authorization: a", "X-Forwarding: 1"},
+			[]string{"Forward: 1", "Xforwarded-For: 1", "X-Real-Ips: 1", "X-Amzn-Oidc-Data: signed", "Proxy-Authorization: a", "X-Forwarding: 1"}, false},
+		{"a stranger's family goes", []forwarded.Hop{albHop()}, directPeer,
+			[]string{"X-Forwarded-For: 1.1.1.1", "X-Forwarded-Proto: https", "Forwarded: for=1.1.1.1", "X-Real-Ip: 1.1.1.1", "Cookie: a", "X-Amzn-Mtls-Clientcert: x", "X-Remote-User: root", "X-Amzn-Tls-Version: 1", "Cf-Connecting-Ip: 1.1.1.1", "X-Forwarded-Anything: 1"},
+			[]string{"Cookie: a"}, true},
+		{"what ALB passes goes", []forwarded.Hop{albHop()}, albPeer,
+			[]string{"X-Forwarded-For: " + client, "X-Forwarded-Proto: https", "X-Forwarded-Host: evil.example", "X-Original-Url: /admin", "X-Forwarded-Prefix: /x"},
+			[]string{"X-Forwarded-For: " + client, "X-Forwarded-Proto: https"}, true},
+		{"aliases go", []forwarded.Hop{albHop()}, albPeer,
+			[]string{"X-Forwarded-For: " + client, "X-Forwarded-Proto: https", "X_Forwarded_For: 1", "X.Real.Ip: 1", "x-forwarded-host: 1", "X_FORWARDED_PROTO: http", "X~Remote~User: root", "X Real Ip: 1"},
+			[]string{"X-Forwarded-For: " + client, "X-Forwarded-Proto: https"}, true},
+		{"lists are cut to the used entries", []forwarded.Hop{albHop()}, albPeer,
+			[]string{"X-Forwarded-For: 6.6.6.6, 7.7.7.7,\t " + client, "X-Forwarded-Proto: https"},
+			[]string{"X-Forwarded-For: " + client, "X-Forwarded-Proto: https"}, true},
+		{"lists over several lines are cut", []forwarded.Hop{passingNginx(), albHop()}, nginxPeer,
+			[]string{"X-Forwarded-For: 6.6.6.6", "X-Forwarded-For: 7.7.7.7, " + client, "X-Forwarded-For: 10.0.16.5", "X-Forwarded-Proto: https"},
+			[]string{"X-Forwarded-For: " + client, "X-Forwarded-For: 10.0.16.5", "X-Forwarded-Proto: https"}, true},
+		{"one hop of two used, one entry stays", []forwarded.Hop{passingNginx(), albHop()}, nginxPeer,
+			[]string{"X-Forwarded-For: 6.6.6.6, " + client, "X-Forwarded-Proto: https"},
+			[]string{"X-Forwarded-For: " + client}, true},
+		{"Forwarded is cut", []forwarded.Hop{rfc7239}, albPeer,
+			[]string{`Forwarded: for="x,y";proto=http, for=` + client + ";proto=https", "X-Forwarded-For: 1.1.1.1"},
+			[]string{"Forwarded: for=" + client + ";proto=https"}, true},
+		{"the list goes with the client", []forwarded.Hop{albHop()}, albPeer,
+			[]string{"X-Forwarded-For: " + client + ", unknown", "X-Forwarded-Proto: https", "X-Forwarded-Port: 443"},
+			[]string{"X-Forwarded-Proto: https", "X-Forwarded-Port: 443"}, true},
+		{"malformed: nothing stays", []forwarded.Hop{albHop()}, albPeer,
+			[]string{"X-Forwarded-For: localhost", "X-Forwarded-Proto: https", "X-Forwarded-Port: 443"}, nil, true},
+		{"a scheme that is no scheme goes", []forwarded.Hop{albHop()}, albPeer,
+			[]string{"X-Forwarded-For: " + client, "X-Forwarded-Proto: gopher"}, []string{"X-Forwarded-For: " + client}, true},
+		{"a secret goes, the right one", []forwarded.Hop{secret}, albPeer,
+			[]string{"X-Forwarded-For: " + client, "X-Forwarded-Proto: https", "X-Origin-Secret: " + testSecret},
+			[]string{"X-Forwarded-For: " + client, "X-Forwarded-Proto: https"}, true},
+		{"a secret goes, the wrong one", []forwarded.Hop{secret}, albPeer,
+			[]string{"X-Forwarded-For: " + client, "X-Origin-Secret: guess"}, nil, true},
+		{"a secret goes, from a stranger", []forwarded.Hop{secret}, directPeer,
+			[]string{"X-Origin-Secret: " + testSecret, "Cookie: a"}, []string{"Cookie: a"}, true},
+		{"headers of a hop's own stay", []forwarded.Hop{edge}, albPeer,
+			[]string{"Edge-Client: " + client, "Edge-Scheme: https"}, []string{"Edge-Client: " + client, "Edge-Scheme: https"}, false},
+		{"headers of a hop's own go with a stranger", []forwarded.Hop{edge}, directPeer,
+			[]string{"Edge-Client: 1.1.1.1", "Edge-Scheme: https", "Cookie: a"}, []string{"Cookie: a"}, true},
+		{"a certificate that the hop set stays", []forwarded.Hop{cert}, albPeer,
+			[]string{"X-Forwarded-For: " + client, "X-Forwarded-Proto: https", "X-Amzn-Mtls-Clientcert: x", "X-Amzn-Mtls-Clientcert-Leaf: y"},
+			[]string{"X-Forwarded-For: " + client, "X-Forwarded-Proto: https", "X-Amzn-Mtls-Clientcert: x"}, true},
+		{"a certificate over http goes", []forwarded.Hop{cert}, albPeer,
+			[]string{"X-Forwarded-For: " + client, "X-Forwarded-Proto: http", "X-Amzn-Mtls-Clientcert: x"},
+			[]string{"X-Forwarded-For: " + client, "X-Forwarded-Proto: http"}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := get(c.peer, c.sent...)
+			got, _ := pass(behind(t, c.hops...), r)
+			if want := lines(c.want...); !reflect.DeepEqual(got.Header, want) {
+				t.Errorf("next got  %v\nwant      %v", got.Header, want)
+			}
+			if sameMap(got.Header, r.Header) == c.clone {
+				t.Errorf("cloned: %v, want %v", !c.clone, c.clone)
+			}
+			if !reflect.DeepEqual(r.Header, lines(c.sent...)) {
+				t.Errorf("the caller's header was changed to %v", r.Header)
+			}
+		})
+	}
+}
+
+// TestWrapLeavesTheCallersRequest compares everything of the request before
+// and after, with a next handler that tampers with all it got.
+func TestWrapLeavesTheCallersRequest(t *testing.T) {
+	secret := albHop()
+	secret.Secret = forwarded.Secret{Header: "X-Origin-Secret", Values: []string{testSecret}}
+	p := newPolicy(t, forwarded.Config{Hops: []forwarded.Hop{secret}, RewriteRemoteAddr: true})
+	r := get(albPeer, "X-Forwarded-For: 6.6.6.6, "+client, "X-Forwarded-For: 7.7.7.7, "+client, "X-Forwarded-Proto: https", "Forwarded: for=1.1.1.1", "X-Origin-Secret: "+testSecret, "X_Real_Ip: 1")
+	r.Trailer = lines("X-Forwarded-For: 1", "X-Checksum: 2")
+	before := r.Clone(r.Context())
+	p.Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		r.Header.Set("X-Forwarded-For", "tampered")
+		r.Header.Add("X-Forwarded-Proto", "tampered")
+		r.Trailer.Set("X-Checksum", "tampered")
+		r.RemoteAddr, r.Host, r.Method = "tampered", "tampered", "tampered"
+	})).ServeHTTP(httptest.NewRecorder(), r)
+	for name, pair := range map[string][2]any{
+		"Header":     {before.Header, r.Header},
+		"Trailer":    {before.Trailer, r.Trailer},
+		"RemoteAddr": {before.RemoteAddr, r.RemoteAddr},
+		"Host":       {before.Host, r.Host},
+		"Method":     {before.Method, r.Method},
+		"Context":    {before.Context(), r.Context()},
+	} {
+		if !reflect.DeepEqual(pair[0], pair[1]) {
+			t.Errorf("%s was changed from %v to %v", name, pair[0], pair[1])
+		}
+	}
+}
+
+func TestWrapInsideItself(t *testing.T) {
+	var log logbook
+	results := 0
+	p := newPolicy(t, forwarded.Config{
+		Hops: []forwarded.Hop{albHop()}, RewriteRemoteAddr: true, Logger: log.logger(),
+		OnResult: func(*http.Request, forwarded.Info) { results++ },
+	})
+	var outer, inner *http.Request
+	in := p.Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { inner = r }))
+	p.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		outer = r
+		in.ServeHTTP(w, r)
+	})).ServeHTTP(httptest.NewRecorder(), get(albPeer, "X-Forwarded-For: "+client, "X-Forwarded-Proto: https"))
+	if outer != inner {
+		t.Error("the inner Wrap handed on another request")
+	}
+	if results != 1 || log.take() != nil {
+		t.Errorf("%d results, want 1 and no warning", results)
+	}
+	if got := forwarded.From(inner).Client.String(); got != client {
+		t.Errorf("client %s, want %s: RemoteAddr was resolved a second time", got, client)
+	}
+}
+
+// TestWrapInsideAnotherPolicy: the outermost decides; the inner one, which
+// would believe the client's address to be a proxy's, does nothing and says so.
+func TestWrapInsideAnotherPolicy(t *testing.T) {
+	var log logbook
+	outer := newPolicy(t, forwarded.Config{Hops: []forwarded.Hop{albHop()}, RewriteRemoteAddr: true})
+	inner := newPolicy(t, forwarded.Config{Hops: []forwarded.Hop{forwarded.Trusted(client)}, RejectUnknown: true, Logger: log.logger()})
+	for range 3 {
+		var got *http.Request
+		outer.Wrap(inner.Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r }))).
+			ServeHTTP(httptest.NewRecorder(), get(albPeer, "X-Forwarded-For: "+client, "X-Forwarded-Proto: https"))
+		if info := forwarded.From(got); info.Client.String() != client || info.Hops != 1 {
+			t.Errorf("the inner Policy changed the answer to %+v", info)
+		}
+	}
+	list := log.take()
+	if len(list) != 1 || !strings.Contains(list[0].message, "another Policy") || !strings.Contains(list[0].attrs["fix"], "outermost") {
+		t.Errorf("logged %+v, want one warning with a fix", list)
+	}
+}
+
+func TestRewriteRemoteAddr(t *testing.T) {
+	p := newPolicy(t, forwarded.Config{Hops: []forwarded.Hop{albHop()}, RewriteRemoteAddr: true})
+	for _, c := range []struct{ peer, xff, want string }{
+		{albPeer, "203.0.113.7", "203.0.113.7:0"},
+		{albPeer, "203.0.113.7:5000", "203.0.113.7:5000"},
+		{albPeer, "2001:db8::7", "[2001:db8::7]:0"},
+		{albPeer, "[2001:db8::7]:5000", "[2001:db8::7]:5000"},
+		{albPeer, "::ffff:203.0.113.7", "203.0.113.7:0"},
+		{albPeer, "fe80::1%eth0", "[fe80::1]:0"},
+		{albPeer, "unknown", "unknown:0"},
+		{albPeer, "10.0.0.1.2", "unknown:0"},
+		{albPeer, "", "unknown:0"},
+		{directPeer, "6.6.6.6", directPeer},
+		{"[::ffff:198.51.100.9]:40000", "6.6.6.6", directPeer},
+		{"@", "6.6.6.6", "unknown:0"},
+	} {
+		got, _ := pass(p, get(c.peer, "X-Forwarded-For: "+c.xff, "X-Forwarded-Proto: https"))
+		if got.RemoteAddr != c.want {
+			t.Errorf("%s saying %q: RemoteAddr %q, want %q", c.peer, c.xff, got.RemoteAddr, c.want)
+		}
+		kept, _ := pass(behind(t, albHop()), get(c.peer, "X-Forwarded-For: "+c.xff))
+		if kept.RemoteAddr != c.peer {
+			t.Errorf("without RewriteRemoteAddr it became %q", kept.RemoteAddr)
+		}
+	}
+}
+
+func TestRejectUnknown(t *testing.T) {
+	results := 0
+	p := newPolicy(t, forwarded.Config{
+		Hops: []forwarded.Hop{albHop()}, RejectUnknown: true,
+		OnResult: func(*http.Request, forwarded.Info) { results++ },
+	})
+	for _, c := range []struct {
+		name string
+		r    *http.Request
+		code int
+	}{
+		{"unknown", get(albPeer, "X-Forwarded-For: unknown", "X-Forwarded-Proto: https"), http.StatusBadRequest},
+		{"mismatch", get(albPeer, "X-Forwarded-Proto: https"), http.StatusBadRequest},
+		{"bad peer", get("somewhere"), http.StatusBadRequest},
+		{"a probe", get(albPeer), http.StatusOK},
+		{"forwarded", get(albPeer, "X-Forwarded-For: "+client, "X-Forwarded-Proto: https"), http.StatusOK},
+		{"direct", get(directPeer), http.StatusOK},
+	} {
+		results = 0
+		got, rec := pass(p, c.r)
+		if rec.Code != c.code || (got == nil) != (c.code != http.StatusOK) {
+			t.Errorf("%s: status %d, next called: %v", c.name, rec.Code, got != nil)
+		}
+		if results != 1 {
+			t.Errorf("%s: OnResult called %d times", c.name, results)
+		}
+		if c.code != http.StatusOK && !strings.Contains(rec.Header().Get("Cache-Control"), "no-store") {
+			t.Errorf("%s: the refusal may be cached: %v", c.name, rec.Header())
+		}
+	}
+	if got, _ := pass(behind(t, albHop()), get(albPeer, "X-Forwarded-For: unknown")); got == nil {
+		t.Error("refused without RejectUnknown")
+	}
+}
+
+func TestOnResult(t *testing.T) {
+	var seen *http.Request
+	var info forwarded.Info
+	p := newPolicy(t, forwarded.Config{
+		Hops:     []forwarded.Hop{albHop()},
+		OnResult: func(r *http.Request, i forwarded.Info) { seen, info = r, i },
+	})
+	r := get(albPeer, "X-Forwarded-For: 6.6.6.6, "+client, "X-Forwarded-Proto: https")
+	got, _ := pass(p, r)
+	if seen != r {
+		t.Error("OnResult did not get the request as it came")
+	}
+	if info != forwarded.From(got) || info.Client.String() != client {
+		t.Errorf("OnResult got %+v, next %+v", info, forwarded.From(got))
+	}
+	if p.Resolve(get(directPeer)); seen != r {
+		t.Error("Resolve called the hook")
+	}
+}
+
+// TestKeepUnverified: the dangerous setting leaves what nobody vouched for,
+// whole, but never a secret or a second Host.
+func TestKeepUnverified(t *testing.T) {
+	hop := albHop()
+	hop.Secret = forwarded.Secret{Header: "X-Origin-Secret", Values: []string{testSecret}}
+	p := newPolicy(t, forwarded.Config{Hops: []forwarded.Hop{hop}, DangerouslyKeepUnverified: true})
+	kept := []string{"X-Forwarded-For: 6.6.6.6, " + client, "X-Forwarded-Proto: https", "X-Forwarded-Host: evil.example", "X_Real_Ip: 1"}
+	r := get(albPeer, append(slices.Clone(kept), "X-Origin-Secret: "+testSecret, "Host: "+ourHost)...)
+	r.Trailer = lines("X-Forwarded-For: 1", "X-Origin-Secret: "+testSecret)
+	got, _ := pass(p, r)
+	if want := lines(kept...); !reflect.DeepEqual(got.Header, want) {
+		t.Errorf("next got %v, want %v", got.Header, want)
+	}
+	if len(got.Trailer["X-Forwarded-For"]) == 0 {
+		t.Errorf("the trailer was removed: %v", got.Trailer)
+	}
+	if len(got.Trailer["X-Origin-Secret"]) > 0 {
+		t.Error("a secret reached the next handler in a trailer; it is to be removed on every path")
+	}
+}
+
+// TestStrayHost: HTTP/2 lets a client send a Host header beside :authority.
+func TestStrayHost(t *testing.T) {
+	p := behind(t, albHop())
+	for _, c := range []struct {
+		lines []string
+		code  int
+	}{
+		{[]string{"Host: " + ourHost}, http.StatusOK},
+		{[]string{"Host: WWW.Example.COM"}, http.StatusOK},
+		{[]string{"Host: evil.example"}, http.StatusBadRequest},
+		{[]string{"Host: " + ourHost + ":443"}, http.StatusBadRequest},
+		{[]string{"Host: "}, http.StatusBadRequest},
+		{[]string{"Host: " + ourHost, "Host: evil.example"}, http.StatusBadRequest},
+	} {
+		got, rec := pass(p, get(directPeer, c.lines...))
+		if rec.Code != c.code {
+			t.Errorf("%q: status %d, want %d", c.lines, rec.Code, c.code)
+		}
+		if got != nil && got.Header["Host"] != nil {
+			t.Errorf("%q: the Host header was handed on", c.lines)
+		}
+		if c.code != http.StatusOK && !strings.Contains(rec.Header().Get("Cache-Control"), "no-store") {
+			t.Errorf("%q: the refusal may be cached", c.lines)
+		}
+	}
+}
+
+func TestWrapPanics(t *testing.T) {
+	form := httptest.NewRequest("POST", "/", strings.NewReader("--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb\r\n--x--\r\n"))
+	form.Header.Set("Content-Type", "multipart/form-data; boundary=x")
+	defer func() {
+		if got := recover(); got != http.ErrAbortHandler {
+			t.Errorf("recovered %v, want the handler's own panic", got)
+		}
+		if form.MultipartForm == nil {
+			t.Error("the form was not handed back")
+		}
+	}()
+	var p forwarded.Policy
+	p.Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if err := r.ParseMultipartForm(1 << 20); err != nil {
+			t.Error(err)
+		}
+		panic(http.ErrAbortHandler)
+	})).ServeHTTP(httptest.NewRecorder(), form)
+}
+
+// TestContextOutlivesTheRequest: a goroutine that keeps the context keeps its
+// own request's Info, whatever is served later.
+func TestContextOutlivesTheRequest(t *testing.T) {
+	p := behind(t, albHop())
+	var kept context.Context
+	h := p.Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if kept == nil {
+			kept = r.Context()
+		}
+	}))
+	h.ServeHTTP(nopWriter{}, get(albPeer, "X-Forwarded-For: "+client, "X-Forwarded-Proto: https"))
+	done := make(chan forwarded.Info)
+	start := make(chan struct{})
+	go func() {
+		<-start
+		info, _ := forwarded.FromContext(kept)
+		done <- info
+	}()
+	for range 1000 {
+		h.ServeHTTP(nopWriter{}, get(albPeer, "X-Forwarded-For: 192.0.2.66", "X-Forwarded-Proto: http"))
+	}
+	close(start)
+	if info := <-done; info.Client.String() != client || info.Scheme != forwarded.HTTPS {
+		t.Errorf("the kept context now says %+v", info)
+	}
+}
