@@ -110,7 +110,9 @@ var hopFields = []string{"From", "Self", "ReplacesHost", "Secret", "For", "Proto
 func inFieldOrder(errs ConfigErrors) ConfigErrors {
 	rank := func(e ConfigError) int {
 		_, field, _ := strings.Cut(e.Field, ".")
-		return slices.IndexFunc(hopFields, func(name string) bool { return field == name || strings.HasPrefix(field, name+"[") || strings.HasPrefix(field, name+".") })
+		return slices.IndexFunc(hopFields, func(name string) bool {
+			return field == name || strings.HasPrefix(field, name+"[") || strings.HasPrefix(field, name+".")
+		})
 	}
 	slices.SortStableFunc(errs, func(a, b ConfigError) int { return rank(a) - rank(b) })
 	return errs

@@ -70,30 +70,30 @@ var hexOrColon = [256]bool{
 }
 
 // cutIPv4 reads four decimal octets without leading zeros at the start of s
-// and returns what follows them. It agrees with netip.ParseAddr, and takes two
-// thirds of its time: it runs twice for each request.
+// and returns what follows them. It agrees with netip.ParseAddr, and takes
+// about half of its time: it runs twice for each request.
 func cutIPv4(s string) (addr netip.Addr, rest string, ok bool) {
-	var octets [4]byte
+	var sum uint32
 	i := 0
-	for n := range octets {
-		if n > 0 {
-			if i >= len(s) || s[i] != '.' {
-				return netip.Addr{}, "", false
-			}
-			i++
-		}
+	for dots := 0; ; dots++ {
 		if i >= len(s) || s[i]-'0' > 9 {
 			return netip.Addr{}, "", false
 		}
-		value := uint(s[i] - '0')
+		value := uint32(s[i] - '0')
 		for i++; value != 0 && i < len(s) && s[i]-'0' <= 9; i++ {
-			if value = value*10 + uint(s[i]-'0'); value > 255 {
+			if value = value*10 + uint32(s[i]-'0'); value > 255 {
 				return netip.Addr{}, "", false
 			}
 		}
-		octets[n] = byte(value)
+		if sum = sum<<8 | value; dots == 3 {
+			break
+		}
+		if i >= len(s) || s[i] != '.' {
+			return netip.Addr{}, "", false
+		}
+		i++
 	}
-	return netip.AddrFrom4(octets), s[i:], true
+	return netip.AddrFrom4([4]byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)}), s[i:], true
 }
 
 // cutPort reads what may follow an address: nothing, or a colon and a port.
