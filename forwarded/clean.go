@@ -53,8 +53,11 @@ func (t *topology) look(name string, r *http.Request, keeps []keep, w *walk, see
 // lookCloser judges a name that nothing in Info was read from.
 func (t *topology) lookCloser(name string, seen *sighting) {
 	member, alias := forwardingFamily.has(name)
-	if !member && !slices.Contains(t.extra, name) {
-		return
+	if !member {
+		if !t.isExtra(name) {
+			return
+		}
+		alias = !t.writes(name)
 	}
 	seen.family = true
 	seen.alias = seen.alias || alias
@@ -144,7 +147,7 @@ func (t *topology) drops(name string, keeps []keep, w *walk) bool {
 // next hop.
 func (t *topology) forwards(name string) bool {
 	member, _ := forwardingFamily.has(name)
-	return member || slices.Contains(t.extra, name) || slices.Contains(t.secrets, name)
+	return member || t.isExtra(name) || slices.Contains(t.secrets, name)
 }
 
 // cut leaves the consumed entries of a list, as they stand there.

@@ -76,6 +76,9 @@ func (c Config) clone() Config {
 		c.Hops[i] = h.clone()
 	}
 	c.Hosts = slices.Clone(c.Hosts)
+	if c.ClientCAs != nil {
+		c.ClientCAs = c.ClientCAs.Clone()
+	}
 	return c
 }
 

@@ -2,6 +2,7 @@ package forwarded
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -17,7 +18,7 @@ var familyNames = []string{
 	"x-cluster-client-ip", "x-proxyuser-ip", "proxy-client-ip", "wl-proxy-client-ip", "x-remote-ip", "x-remote-addr",
 	"x-host", "x-scheme", "x-url-scheme", "x-rewrite-url", "front-end-https", "proxy",
 	// vendors
-	"cf-connecting-ip", "cf-connecting-ipv6", "cf-pseudo-ipv4", "cf-visitor", "cloudfront-forwarded-proto",
+	"cf-access-authenticated-user-email", "cf-connecting-ip", "cf-connecting-ipv6", "cf-pseudo-ipv4", "cf-visitor", "cloudfront-forwarded-proto",
 	"cloudfront-viewer-address", "cloudfront-viewer-tls", "fastly-client-ip", "fastly-ssl", "fly-client-ip", "fly-forwarded-",
 	"do-connecting-ip", "x-azure-clientip", "x-azure-socketip", "x-azure-fdid", "x-arr-ssl", "x-arr-clientcert",
 	"x-envoy-external-address", "x-appengine-user-ip", "x-appengine-remote-addr", "x-amzn-tls-",
@@ -143,6 +144,31 @@ func fold(c byte) byte {
 		return c
 	}
 	return '-'
+}
+
+// folded is what aliases of a name have in common.
+func folded(name string) string {
+	b := []byte(name)
+	for i, c := range b {
+		b[i] = fold(c)
+	}
+	return string(b)
+}
+
+// isExtra reports whether name is one of the headers that only this topology
+// knows, or an alias of one.
+func (t *topology) isExtra(name string) bool {
+	return slices.ContainsFunc(t.extra, func(extra string) bool {
+		if len(extra) != len(name) {
+			return false
+		}
+		for i := range len(name) {
+			if fold(name[i]) != extra[i] {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // Strip removes the whole forwarding family with its aliases from a header

@@ -83,8 +83,11 @@ func nameOf(names []string, i int) string {
 // From returns what a Policy's Wrap found out about r, or the zero Info
 // (StatusNone) if none ran.
 func From(r *http.Request) Info {
-	info, _ := FromContext(r.Context())
-	return info
+	info, ok := r.Context().Value(infoKey{}).(*Info)
+	if !ok {
+		return Info{}
+	}
+	return *info
 }
 
 // URL returns the absolute URL that the client used: its scheme, host and

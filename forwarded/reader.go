@@ -3,6 +3,8 @@ package forwarded
 import (
 	"net/http"
 	"net/netip"
+
+	"github.com/knownhops/knownhops/internal/hostport"
 )
 
 // A reader reads one request's headers for the walk, and remembers what it saw
@@ -34,13 +36,14 @@ type forCursor struct {
 func (in *reader) lines(rd *reading) []string { return in.header[rd.header] }
 
 // soleAddress is what most requests need of all that follows: a header whose
-// only line is one address.
+// only line is one IPv4 address.
 func (in *reader) soleAddress(n *node) (addr netip.Addr, port uint16, ok bool) {
 	rd := &n.read[kindFor]
 	if !rd.readable() {
 		return netip.Addr{}, 0, false
 	}
-	return parseAddress(rd.whole(in.lines(rd)))
+	addr, port, ok = hostport.ParseIPv4(rd.whole(in.lines(rd)))
+	return addr, port, ok && !addr.IsUnspecified()
 }
 
 // readFor reads what hop n wrote about who connected to it. first says that no

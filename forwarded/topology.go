@@ -15,7 +15,7 @@ type topology struct {
 	hosts  hostport.HostSet
 
 	secrets []string // headers that carry one
-	extra   []string // headers that hops write and that are not in the family
+	extra   []string // headers that hops write and that are not in the family, folded
 }
 
 // A node is a compiled hop.
@@ -82,7 +82,7 @@ func (t *topology) noteNames(n *node) {
 	}
 	for _, name := range n.writes {
 		if member, _ := forwardingFamily.has(name); !member {
-			t.extra = append(t.extra, name)
+			t.extra = append(t.extra, folded(name))
 		}
 	}
 }

@@ -16,9 +16,8 @@ const maxAddr = 96
 // whoever hands the address out drops it. The port is 0 when none is written;
 // port 0 itself is refused.
 func ParseAddr(s string) (addr netip.Addr, port uint16, ok bool) {
-	if v4, rest, ok := cutIPv4(s); ok {
-		port, ok = cutPort(rest)
-		return v4, port, ok
+	if addr, port, ok = ParseIPv4(s); ok {
+		return addr, port, true
 	}
 	if len(s) < 2 || len(s) > maxAddr {
 		return netip.Addr{}, 0, false
@@ -32,6 +31,16 @@ func ParseAddr(s string) (addr netip.Addr, port uint16, ok bool) {
 		s, rest = s[1:end], s[end+1:]
 	}
 	if addr, ok = parseIPv6(s); !ok {
+		return netip.Addr{}, 0, false
+	}
+	port, ok = cutPort(rest)
+	return addr, port, ok
+}
+
+// ParseIPv4 is ParseAddr for IPv4 only. It never allocates.
+func ParseIPv4(s string) (addr netip.Addr, port uint16, ok bool) {
+	addr, rest, ok := cutIPv4(s)
+	if !ok {
 		return netip.Addr{}, 0, false
 	}
 	port, ok = cutPort(rest)

@@ -167,5 +167,15 @@ func (s *Sources) Overlap(o *Sources) (string, bool) {
 			}
 		}
 	}
+	for _, a := range s.zoned {
+		if o.Has(a) {
+			return a.String(), true
+		}
+	}
+	for _, a := range o.zoned {
+		if s.Has(a) {
+			return a.String(), true
+		}
+	}
 	return "", false
 }
