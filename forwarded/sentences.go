@@ -60,7 +60,7 @@ func (t *topology) noForSentences(hop string, w *walk) (message, fix string) {
 	case w.info.Hops == 0:
 		return "a PROXY header came from a peer that no PROXY hop declares", "declare the balancer: NLBTLS or NLBTCP as the first hop"
 	}
-	return fmt.Sprintf("hop %q wrote no client address: not in append mode?", hop),
+	return fmt.Sprintf("hop %q wrote no client address, as if it were not in append mode", hop),
 		"set routing.http.xff_header_processing.mode to append (ALB), or make the proxy add the header that its For rule names"
 }
 

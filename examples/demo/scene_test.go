@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"html"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Every line that the demo prints about an answer must be true.
+func TestScenes(t *testing.T) {
+	eachSetup(t, func(t *testing.T, d *demo) {
+		for _, s := range d.scenes() {
+			t.Run(s.Name, func(t *testing.T) {
+				resp, err := s.play(t.Context(), d.identity, "*/*")
+				assertShows(t, s.Shows, read(t, resp, err))
+			})
+		}
+	})
+}
+
+// assertShows looks for lines that begin with what was promised.
+func assertShows(t *testing.T, promised []string, answer string) {
+	t.Helper()
+	if len(promised) == 0 {
+		t.Error("nothing is promised")
+	}
+	lines := strings.Split(answer, "\n")
+	for i, line := range lines {
+		lines[i] = strings.Join(strings.Fields(line), " ")
+	}
+	for _, want := range promised {
+		if !slices.ContainsFunc(lines, func(line string) bool { return strings.HasPrefix(line, want) }) {
+			t.Errorf("no line begins with\n\t%s\nin\n%s", want, answer)
+		}
+	}
+}
+
+// printed is one thing to try as it stands on the screen.
+type printed struct {
+	curl  string
+	shows []string
+}
+
+func printedBy(d *demo) []printed {
+	var out bytes.Buffer
+	d.announce(&out)
+	var list []printed
+	for line := range strings.Lines(out.String()) {
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "curl ") {
+			list = append(list, printed{curl: line})
+		}
+		if show, ok := strings.CutPrefix(line, "> "); ok {
+			last := &list[len(list)-1]
+			last.shows = append(last.shows, show)
+		}
+	}
+	return list
+}
+
+// The printed lines themselves, by a shell and curl.
+func TestPrintedLines(t *testing.T) {
+	for _, program := range []string{"sh", "curl"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skip(err)
+		}
+	}
+	eachSetup(t, func(t *testing.T, d *demo) {
+		list := printedBy(d)
+		if len(list) != len(d.scenes()) {
+			t.Fatalf("%d lines for %d scenes", len(list), len(d.scenes()))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		for _, p := range list {
+			answer, err := exec.CommandContext(ctx, "sh", "-c", p.curl+" --silent --show-error --noproxy '*'").Output()
+			if err != nil {
+				t.Errorf("%s: %v", p.curl, err)
+			}
+			assertShows(t, p.shows, string(answer))
+		}
+	})
+}
+
+// What the demo prints about the topology is what Lint says.
+func TestAnnouncedFindings(t *testing.T) {
+	var log logBuffer
+	d := startDemo(t, config{nginx: true, nginxScheme: schemeOwn, logger: newLogger(&log)})
+	var out bytes.Buffer
+	d.announce(&out)
+	if !strings.Contains(out.String(), `Lint: "nginx" overwrites or drops X-Forwarded-Proto, which "alb" wrote`) {
+		t.Errorf("nginx is not named in\n%s", out.String())
+	}
+	if !strings.Contains(log.String(), "code=overwritten") {
+		t.Errorf("nor in the log:\n%s", log.String())
+	}
+}
+
+// The links on the page do what the curl lines do.
+func TestScenesOnThePage(t *testing.T) {
+	eachSetup(t, func(t *testing.T, d *demo) {
+		index := get(t, d, d.ways.HTTPS+"/")
+		for _, s := range d.scenes() {
+			link := "/scenes/" + s.Name
+			if !strings.Contains(index, `href="`+link+`"`) {
+				t.Errorf("no link to %s", s.Name)
+			}
+			page := html.UnescapeString(get(t, d, d.ways.HTTP+link))
+			if s.Name == "json" {
+				assertShows(t, s.Shows, page)
+				continue
+			}
+			if !strings.Contains(page, s.Curl()) || !strings.Contains(page, s.Says) || !strings.Contains(page, `aria-current="page" href="`+link+`"`) {
+				t.Errorf("%s: the page does not say what it shows", s.Name)
+			}
+		}
+	})
+}
