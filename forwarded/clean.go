@@ -61,7 +61,7 @@ func (t *topology) lookCloser(name string, seen *sighting) {
 	}
 	seen.family = true
 	seen.alias = seen.alias || alias
-	seen.host = seen.host || name == xfHost || name == xfPre
+	seen.host = seen.host || (name == xfHost || name == xfPre) && !t.writes(name)
 	seen.rfc7239 = seen.rfc7239 || name == rfc7239 && !t.writes(name)
 	if !t.cfg.DangerouslyKeepUnverified {
 		seen.drop++
@@ -88,6 +88,9 @@ func (w *walk) keeps(keeps []keep, name string) bool {
 }
 
 func (w *walk) answered(k *keep) bool {
+	if k.vouched {
+		return w.info.Status != StatusLocal
+	}
 	if k.kinds&(1<<kindFor) != 0 {
 		return w.info.Status == StatusForwarded
 	}
@@ -153,15 +156,12 @@ func (t *topology) forwards(name string) bool {
 // cut leaves the consumed entries of a list, as they stand there.
 func cut(h http.Header, k *keep) {
 	lines := h[k.header]
-	l := newList(lines)
+	if len(lines) == 0 || !k.list {
+		return
+	}
+	l := newList(k.header, lines)
 	for range k.count {
-		var reason Reason
-		if k.header == rfc7239 {
-			_, reason = l.prevElement()
-		} else {
-			_, reason = l.prev()
-		}
-		if reason != 0 {
+		if _, reason := l.prev(); reason != 0 {
 			delete(h, k.header)
 			return
 		}

@@ -13,7 +13,8 @@ import (
 
 // ClientCert returns the client's certificate if it was verified here.
 //
-// Without a hop in between it is the certificate of the TLS connection, if
+// Without a hop in between (StatusDirect, or no Wrap and no forwarding header
+// either) it is the certificate of the TLS connection, if
 // its chain was verified and the connection's server name is the request's
 // host. Behind a hop with a ClientCert rule it is the one in that header, if
 // the client used https, the header came once, and its chain verifies against
@@ -26,7 +27,7 @@ import (
 func ClientCert(r *http.Request) (cert *x509.Certificate, ok bool) {
 	c := carried(r)
 	if c == nil {
-		return socketCert(r)
+		return unwrappedCert(r)
 	}
 	info := &c.walk.info
 	if info.Status == StatusDirect || info.Status == StatusForwarded && c.topo.nodes[info.Hops-1].passesBytes() {
@@ -40,6 +41,20 @@ func ClientCert(r *http.Request) (cert *x509.Certificate, ok bool) {
 		return nil, false // a handler changed the header since
 	}
 	return verifiedCert(lines[0], c.topo.cfg.ClientCAs)
+}
+
+// unwrappedCert is for requests that no Wrap has seen. A forwarding header
+// says that somebody stands in between, whose certificate is not the client's.
+func unwrappedCert(r *http.Request) (*x509.Certificate, bool) {
+	if info, ok := FromContext(r.Context()); ok && info.Status != StatusDirect {
+		return nil, false
+	}
+	for name := range r.Header {
+		if member, _ := forwardingFamily.has(name); member {
+			return nil, false
+		}
+	}
+	return socketCert(r)
 }
 
 // passesBytes reports whether TLS goes through the hop to the client: a hop
@@ -66,8 +81,8 @@ const (
 
 func verifiedCert(text string, roots *x509.CertPool) (*x509.Certificate, bool) {
 	chain := parseChain(text)
-	if len(chain) == 0 {
-		return nil, false
+	if len(chain) == 0 || chain[0].IsCA {
+		return nil, false // an authority is nobody's client; the chain may be in the wrong order
 	}
 	intermediates := x509.NewCertPool()
 	for _, c := range chain[1:] {
@@ -87,7 +102,7 @@ func parseChain(text string) []*x509.Certificate {
 	if text == "" || len(text) > maxCertText {
 		return nil
 	}
-	if strings.Contains(text, "BEGIN") {
+	if strings.Contains(text, "-----BEGIN") {
 		return parsePEM(text)
 	}
 	text = strings.TrimSuffix(strings.TrimPrefix(text, ":"), ":")
@@ -109,7 +124,7 @@ func parsePEM(text string) (chain []*x509.Certificate) {
 		return nil
 	}
 	rest := []byte(text)
-	for len(chain) < maxChain {
+	for len(chain) <= maxChain {
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil {
 			return chain

@@ -107,7 +107,7 @@ func compile(cfg Config) (*topology, error) {
 }
 
 // hopFields is the order of Hop's fields.
-var hopFields = []string{"From", "Self", "ReplacesHost", "Secret", "For", "Proto", "Host", "Port", "Prefix", "ClientCert"}
+var hopFields = []string{"From", "Self", "ReplacesHost", "Secret", "Vouches", "For", "Proto", "Host", "Port", "Prefix", "ClientCert"}
 
 // inFieldOrder sorts one hop's mistakes, whose fields read "Hops[0].From[1]".
 func inFieldOrder(errs ConfigErrors) ConfigErrors {
@@ -133,6 +133,7 @@ func compileHop(field string, hops []Hop, i int, n *node, errs *ConfigErrors) {
 	for k := range kinds {
 		checkRule(field, h, k, errs)
 	}
+	checkVouches(field+".Vouches", h, errs)
 	checkPROXY(field, h, i, errs)
 	checkHeaders(field, h, errs)
 }
@@ -188,6 +189,26 @@ func checkRule(field string, h *Hop, k kind, errs *ConfigErrors) {
 			if reason := headerNameProblem(name); reason != "" {
 				add(reason, "name forwarding headers")
 			}
+		}
+	}
+}
+
+// checkVouches keeps headers that decide something out of a list that decides
+// nothing.
+func checkVouches(field string, h *Hop, errs *ConfigErrors) {
+	for i, name := range h.Vouches {
+		at := fmt.Sprintf("%s[%d]", field, i)
+		if reason := headerNameProblem(name); reason != "" {
+			errs.Add(at, name, reason, "name a header that the hop replaces or removes, like X-Forwarded-User")
+			continue
+		}
+		for k := range kinds {
+			if rule := *h.rule(k); rule.writes() && rule.header == http.CanonicalHeaderKey(name) {
+				errs.Add(at, name, "the "+k.String()+" rule names the same header", "remove it here: what the rule reads stays")
+			}
+		}
+		if h.speaksPROXY() {
+			errs.Add(at, name, "a hop that speaks PROXY writes no headers", "remove it")
 		}
 	}
 }

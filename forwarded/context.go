@@ -2,6 +2,7 @@ package forwarded
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 )
 
@@ -49,6 +50,9 @@ func (c *carrier) Value(key any) any {
 	}
 	return c.Context.Value(key)
 }
+
+// String keeps fmt from printing the request with its headers.
+func (c *carrier) String() string { return fmt.Sprint(c.Context) + ".WithForwarded" }
 
 // carried returns what an outer Wrap left, or nil.
 func carried(r *http.Request) *carrier {

@@ -16,33 +16,21 @@ type element struct {
 // maxParams bounds the parameters of one element; RFC 7239 defines four.
 const maxParams = 8
 
-// prevElement is prev for Forwarded, whose commas may stand in quotes. It
-// finds the element from the right and never lets a quoted string span lines,
-// so that nothing to the left (an unclosed quote, say) changes the answer.
-func (l *list) prevElement() (string, Reason) {
-	for {
-		s, ok := l.unread()
-		if !ok {
-			return "", ReasonMismatch
-		}
-		end := trimRight(s)
-		start := end
-		for start > 0 && s[start-1] != ',' {
-			start--
-			if s[start] == '"' {
-				if start = openingQuote(s, start); start < 0 {
-					return "", unclosed(s)
-				}
-			}
-			if len(s)-start > maxScan {
-				return "", ReasonTooLong
+// elementStart finds where the last element of s[:end] begins, from the right.
+// A quoted string never spans lines, so nothing to the left (an unclosed
+// quote, say) changes the answer.
+func elementStart(s string, end int) (start int, why Reason) {
+	for start = end; start > 0 && s[start-1] != ','; {
+		if start--; s[start] == '"' {
+			if start = openingQuote(s, start); start < 0 {
+				return 0, unclosed(s)
 			}
 		}
-		item, reason := l.take(s, start, end)
-		if item != "" || reason != 0 {
-			return item, reason
+		if len(s)-start > maxScan {
+			return 0, ReasonTooLong
 		}
 	}
+	return start, 0
 }
 
 // unclosed tells a string without an opening quote from one that exceeds the
@@ -265,7 +253,7 @@ const unknownNode = "unknown"
 
 // isIdentifier is obfnode: "_" and one or more of ALPHA / DIGIT / "." / "_" / "-".
 func isIdentifier(s string) bool {
-	if len(s) < 2 || s[0] != '_' {
+	if len(s) < 2 || len(s) > maxItem || s[0] != '_' {
 		return false
 	}
 	for i := range len(s) {

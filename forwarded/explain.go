@@ -11,12 +11,13 @@ import (
 )
 
 // An Explanation shows how an Info came about: every hop, every forwarding
-// header, the verdict and the rule. It holds no secrets, but internal
-// addresses: do not show it to strangers.
+// header, the verdict and the rule. Values of secrets, and of headers whose
+// names say that they carry credentials, are left out; internal addresses are
+// not: do not show it to strangers.
 type Explanation struct {
-	Info     Info      `json:"-"`
-	Steps    []Step    `json:"steps"`
-	Warnings []Warning `json:"warnings"`
+	Info     Info      `json:"-"`        // the answer; JSON puts it under "info"
+	Steps    []Step    `json:"steps"`    // in the order in which they were taken
+	Warnings []Warning `json:"warnings"` // what an operator should change; never nil
 }
 
 // Explain runs the same algorithm as Resolve and notes each step. On a request
@@ -38,7 +39,7 @@ func (p *Policy) Explain(r *http.Request) Explanation {
 	set := t.warnings(r, &w, &in, &seen)
 	for code := 1; code <= lastWarning; code++ {
 		if set&(1<<code) != 0 {
-			e.Warnings = append(e.Warnings, t.warning(code, r, &w))
+			e.Warnings = append(e.Warnings, t.warning(code, r, &w, &in))
 		}
 	}
 	return e
@@ -139,11 +140,12 @@ func (e Explanation) JSON() []byte {
 
 // ExplainHandler shows each caller its own request's explanation: a page, JSON
 // or text, as Accept asks. Callers that allow does not admit get 404; a nil
-// allow admits nobody. Mount it inside Wrap: outside, it explains all the same
-// but cannot tell what Wrap would remove.
+// allow admits nobody. It works inside Wrap, where it explains the request that
+// came, and outside.
 func (p *Policy) ExplainHandler(allow func(*http.Request) bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if allow == nil || !allow(r) {
+			w.Header().Set("Cache-Control", "private, no-store")
 			http.NotFound(w, r)
 			return
 		}
@@ -151,11 +153,11 @@ func (p *Policy) ExplainHandler(allow func(*http.Request) bool) http.Handler {
 		h := w.Header()
 		h.Set("Cache-Control", "private, no-store")
 		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Vary", "Accept")
+		h.Add("Vary", "Accept")
 		switch accept := strings.Join(r.Header["Accept"], ","); {
 		case strings.Contains(accept, "text/html"):
 			h.Set("Content-Type", "text/html; charset=utf-8")
-			h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
+			h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
 			w.Write(e.HTML())
 		case strings.Contains(accept, "application/json"):
 			h.Set("Content-Type", "application/json")

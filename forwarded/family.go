@@ -14,20 +14,25 @@ import (
 // readers verify them.
 var familyNames = []string{
 	// the client and its connection
-	"forwarded", "x-forwarded", "x-forwarded-", "x-original-", "x-real-ip", "x-client-ip", "client-ip", "true-client-ip",
+	"forwarded", "forwarded-for", "forwarded-proto", "forwarded-host", "x-forwarded", "x-forwarded-", "x-real-ip", "x-real-port", "x-real-proto",
+	"x-original-for", "x-original-forwarded-for", "x-original-proto", "x-original-host", "x-original-prefix", "x-original-url",
+	"x-original-uri", "x-original-method", "x-client-ip", "x-clientip", "client-ip", "true-client-ip",
 	"x-cluster-client-ip", "x-proxyuser-ip", "proxy-client-ip", "wl-proxy-client-ip", "x-remote-ip", "x-remote-addr",
 	"x-host", "x-scheme", "x-url-scheme", "x-rewrite-url", "front-end-https", "proxy",
 	// vendors
 	"cf-access-authenticated-user-email", "cf-connecting-ip", "cf-connecting-ipv6", "cf-pseudo-ipv4", "cf-visitor", "cloudfront-forwarded-proto",
 	"cloudfront-viewer-address", "cloudfront-viewer-tls", "fastly-client-ip", "fastly-ssl", "fly-client-ip", "fly-forwarded-",
-	"do-connecting-ip", "x-azure-clientip", "x-azure-socketip", "x-azure-fdid", "x-arr-ssl", "x-arr-clientcert",
-	"x-envoy-external-address", "x-appengine-user-ip", "x-appengine-remote-addr", "x-amzn-tls-",
+	"do-connecting-ip", "incap-client-ip", "x-nf-client-connection-ip", "x-sucuri-clientip", "x-vercel-forwarded-for",
+	"x-azure-clientip", "x-azure-socketip", "x-azure-fdid", "x-arr-ssl", "x-arr-clientcert",
+	"x-envoy-external-address", "x-envoy-internal", "x-envoy-original-path", "x-appengine-user-ip", "x-appengine-remote-addr", "x-amzn-tls-",
 	// client certificates
-	"client-cert", "client-cert-chain", "x-client-cert", "x-client-certificate", "x-amzn-mtls-", "x-ssl-", "ssl-client-",
+	"client-cert", "client-cert-chain", "x-client-cert", "x-client-certificate", "x-client-verify", "x-client-dn",
+	"x-tls-client-", "x-amzn-mtls-", "x-ssl-", "ssl-client-",
 	// identities
 	"x-amzn-oidc-identity", "x-amzn-oidc-accesstoken", "x-goog-authenticated-user-", "x-ms-client-principal",
-	"x-ms-client-principal-", "x-auth-request-", "x-remote-user", "x-remote-group", "x-remote-extra-", "remote-user",
-	"x-webauth-user", "tailscale-user-",
+	"x-ms-client-principal-", "x-ms-token-", "x-auth-request-", "x-authentik-", "x-remote-user", "x-remote-uid",
+	"x-remote-group", "x-remote-groups", "x-remote-extra-", "remote-user", "remote-groups", "remote-email", "remote-name",
+	"x-webauth-", "tailscale-user-",
 }
 
 // family answers whether a header name belongs to the family, or is an alias

@@ -36,6 +36,12 @@ type Hop struct {
 	// removed from the request on every path.
 	Secret Secret
 
+	// Vouches lists further headers that it replaces or removes on every
+	// request, such as X-Forwarded-User behind oauth2-proxy. They stay in
+	// requests that came through it, as they are; Info does not read them. A
+	// header that it may pass from a client must not stand here.
+	Vouches []string
+
 	// What it does with each kind of header; zero: it passes what came.
 	// Host speaks of X-Forwarded-Host and of Forwarded's host parameter,
 	// never of the Host header itself.
@@ -51,6 +57,7 @@ const AnyPeer = "any"
 func (h Hop) clone() Hop {
 	h.From = slices.Clone(h.From)
 	h.Self = slices.Clone(h.Self)
+	h.Vouches = slices.Clone(h.Vouches)
 	h.Secret.Values = slices.Clone(h.Secret.Values)
 	return h
 }

@@ -92,7 +92,10 @@ func From(r *http.Request) Info {
 
 // URL returns the absolute URL that the client used: its scheme, host and
 // port (left out where it is the scheme's default or unknown), the prefix
-// that a hop took off, and r's path and query. It is nil unless scheme and
+// that a hop took off, and r's path and query. A port that no hop vouches for
+// is unknown even if the Host header had one: internal ports must not leak.
+// What a router inside Wrap took off the path (http.StripPrefix) is missing. It
+// is nil unless scheme and
 // host are known, and for requests whose target is no path (CONNECT,
 // "OPTIONS *").
 func (i Info) URL(r *http.Request) *url.URL {
@@ -119,10 +122,12 @@ func (i Info) authority() string {
 }
 
 // ClientIn reports whether the client is known and lies in one of prefixes.
-// An unknown client lies in none, so allow-lists fail closed.
+// An unknown client lies in none, so allow-lists fail closed. IPv4-mapped
+// prefixes of 96 bits and more count as IPv4; others that are not valid hold
+// nobody.
 func (i Info) ClientIn(prefixes ...netip.Prefix) bool {
 	for _, p := range prefixes {
-		if p.Contains(i.Client) {
+		if p, ok := plainPrefix(p); ok && p.Contains(i.Client.Unmap()) {
 			return true
 		}
 	}
@@ -130,9 +135,27 @@ func (i Info) ClientIn(prefixes ...netip.Prefix) bool {
 }
 
 // ClientNotIn reports whether the client is known and lies in none of
-// prefixes. For an unknown client it is false, so deny-lists fail closed too.
+// prefixes. For an unknown client, or with a prefix that is not valid, it is
+// false, so deny-lists fail closed too.
 func (i Info) ClientNotIn(prefixes ...netip.Prefix) bool {
+	for _, p := range prefixes {
+		if _, ok := plainPrefix(p); !ok {
+			return false
+		}
+	}
 	return i.Client.IsValid() && !i.ClientIn(prefixes...)
+}
+
+// plainPrefix turns an IPv4-mapped prefix into the IPv4 one. A shorter one
+// than /96 holds far more than it looks like, and is refused.
+func plainPrefix(p netip.Prefix) (netip.Prefix, bool) {
+	if p.Addr().Is4In6() {
+		if p.Bits() < 96 {
+			return netip.Prefix{}, false
+		}
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	return p, p.IsValid()
 }
 
 // LogValue is a group of the fields that are known.

@@ -107,14 +107,16 @@ func TestClientIn(t *testing.T) {
 		{"10.1.2.3", []netip.Prefix{all6, ten}, true, false},
 		{"11.1.2.3", []netip.Prefix{ten}, false, true},
 		{"10.1.2.3", nil, false, true},
-		{"10.1.2.3", []netip.Prefix{mapped}, false, true}, // addresses are unmapped; so should prefixes be
+		{"10.1.2.3", []netip.Prefix{mapped}, true, false},
+		{"::ffff:10.1.2.3", []netip.Prefix{ten}, true, false},
+		{"11.1.2.3", []netip.Prefix{netip.MustParsePrefix("::ffff:0.0.0.0/95")}, false, false},
 		{"2001:db8::1", []netip.Prefix{all4}, false, true},
 		{"2001:db8::1", []netip.Prefix{all6}, true, false},
 		{"", []netip.Prefix{ten}, false, false},
 		{"", []netip.Prefix{all4, all6}, false, false},
 		{"", nil, false, false},
 		{"", []netip.Prefix{{}}, false, false},
-		{"10.1.2.3", []netip.Prefix{{}}, false, true},
+		{"10.1.2.3", []netip.Prefix{{}}, false, false},
 	} {
 		var info forwarded.Info
 		if c.client != "" {

@@ -1,6 +1,7 @@
 package forwarded
 
 import (
+	"hash/maphash"
 	"net/netip"
 	"sync"
 	"time"
@@ -16,6 +17,7 @@ const (
 // networks fills neither memory nor logs.
 type limiter struct {
 	mu    sync.Mutex
+	seed  maphash.Seed
 	slots [slots]slot
 }
 
@@ -30,7 +32,7 @@ func (l *limiter) turn(code int, peer netip.Addr) (suppressed int, ok bool) {
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := &l.slots[slotOf(code, peer)]
+	s := l.slotOf(code, peer)
 	if !s.last.IsZero() && now.Sub(s.last) < turnTime {
 		s.suppressed++
 		return 0, false
@@ -39,16 +41,14 @@ func (l *limiter) turn(code int, peer netip.Addr) (suppressed int, ok bool) {
 	return suppressed, true
 }
 
-// slotOf is FNV-1a over the code and the network's bytes.
-func slotOf(code int, peer netip.Addr) uint32 {
-	h := uint32(2166136261)
-	mix := func(b byte) { h = (h ^ uint32(b)) * 16777619 }
-	mix(byte(code))
-	if peer.IsValid() {
-		b := network(peer).Addr().As16()
-		for _, c := range b {
-			mix(c)
-		}
+// slotOf must be called with the lock held.
+func (l *limiter) slotOf(code int, peer netip.Addr) *slot {
+	if l.seed == (maphash.Seed{}) {
+		l.seed = maphash.MakeSeed() // so that nobody can aim at another's slot
 	}
-	return (h ^ h>>16) % slots
+	type key struct {
+		code    int
+		network netip.Prefix
+	}
+	return &l.slots[maphash.Comparable(l.seed, key{code, network(peer)})%slots]
 }

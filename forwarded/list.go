@@ -15,21 +15,23 @@ const (
 // nearest hop wrote, and never looks further left than it is asked to. Several
 // lines are one list, in order (RFC 9110 §5.3).
 type list struct {
-	lines []string
-	line  int // the line being read
-	end   int // how much of it is unread; -1: nothing, not even an empty element
-	spent int
-	empty int
+	lines  []string
+	quoted bool // Forwarded, whose commas may stand in quotes
+	line   int  // the line being read
+	end    int  // how much of it is unread; -1: nothing, not even an empty element
+	spent  int
+	empty  int
 }
 
-func newList(lines []string) (l list) {
-	l.start(lines)
+func newList(header string, lines []string) (l list) {
+	l.start(header, lines)
 	return l
 }
 
-// start begins at the right end of lines.
-func (l *list) start(lines []string) {
-	l.lines, l.line, l.end, l.spent, l.empty = lines, len(lines), -1, 0, 0
+// start begins at the right end of a header's lines.
+func (l *list) start(header string, lines []string) {
+	l.lines, l.quoted = lines, header == rfc7239
+	l.line, l.end, l.spent, l.empty = len(lines), -1, 0, 0
 }
 
 // more reports whether anything stands to the left of what was read.
@@ -37,25 +39,36 @@ func (l *list) more() bool { return l.end >= 0 || l.line > 0 }
 
 // prev returns the next element to the left that is not empty, trimmed. The
 // Reason is zero, ReasonMismatch at the end of the list, or ReasonTooLong.
-func (l *list) prev() (string, Reason) {
-	for {
+func (l *list) prev() (item string, why Reason) {
+	for item == "" && why == 0 {
 		s, ok := l.unread()
 		if !ok {
 			return "", ReasonMismatch
 		}
 		end := trimRight(s)
-		start := end
-		for start > 0 && s[start-1] != ',' && end-start <= maxItem {
-			start--
+		start := 0
+		if l.quoted {
+			start, why = elementStart(s, end)
+		} else {
+			start = itemStart(s, end)
 		}
-		if end-start > maxItem {
-			start = longStart(s[:end])
-		}
-		item, reason := l.take(s, start, end)
-		if item != "" || reason != 0 {
-			return item, reason
+		if why == 0 {
+			item, why = l.take(s, start, end)
 		}
 	}
+	return item, why
+}
+
+// itemStart finds where the last element of s[:end] begins.
+func itemStart(s string, end int) int {
+	start := end
+	for start > 0 && s[start-1] != ',' && end-start <= maxItem {
+		start--
+	}
+	if end-start > maxItem {
+		return longStart(s[:end])
+	}
+	return start
 }
 
 // longStart finds where the last element of s begins, if the budget allows to

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 
 	"github.com/knownhops/knownhops/internal/hostport"
 )
@@ -54,7 +55,17 @@ func peerOf(r *http.Request) peer {
 		}
 	}
 	addr, port, ok := hostport.ParseAddr(r.RemoteAddr)
+	if !ok && strings.Contains(r.RemoteAddr, "%") {
+		return oddPeer(r.RemoteAddr)
+	}
 	return peer{addr: addr, port: port, bad: !ok || port == 0}
+}
+
+// oddPeer accepts what only the operating system writes: zones like
+// "Ethernet 2".
+func oddPeer(remote string) peer {
+	ap, err := netip.ParseAddrPort(remote)
+	return peer{addr: ap.Addr().Unmap(), port: ap.Port(), bad: err != nil || ap.Port() == 0}
 }
 
 func transportPeer(local TransportAddr) peer {

@@ -80,7 +80,7 @@ func (in *reader) readEntry(n *node, rd *reading, lines []string) {
 	if c.header != rd.header {
 		in.more = in.leftovers()
 		c.header, c.count = rd.header, 0
-		c.list.start(lines)
+		c.list.start(rd.header, lines)
 	}
 	for c.count <= rd.pos {
 		before := c.count
@@ -95,7 +95,7 @@ func (in *reader) readEntry(n *node, rd *reading, lines []string) {
 			return
 		}
 	}
-	if rd.exact && in.tooMany(c.list, rd.header == rfc7239) {
+	if rd.exact && in.tooMany(c.list) {
 		in.entry = entry{reason: ReasonMismatch}
 	}
 }
@@ -108,24 +108,19 @@ func (in *reader) leftovers() bool {
 // next reads and parses the element to the left. One that is not there, or too
 // long, is not counted.
 func (c *forCursor) next(e *entry, elem *element) {
-	var item string
-	*e = entry{}
-	if c.header == rfc7239 {
-		item, e.reason = c.list.prevElement()
-	} else {
-		item, e.reason = c.list.prev()
-	}
-	if e.reason != 0 {
+	item, reason := c.list.prev()
+	if reason != 0 {
+		*e = entry{reason: reason}
 		return
 	}
 	c.count++
-	if c.header != rfc7239 {
+	if !c.list.quoted {
 		parseEntry(item, e)
 		return
 	}
 	var ok bool
 	if *elem, ok = parseElement(item); !ok || !elem.hasFor {
-		e.reason = ReasonMalformed
+		*e = entry{reason: ReasonMalformed}
 		return
 	}
 	parseNode(elem.node, e)
@@ -133,16 +128,11 @@ func (c *forCursor) next(e *entry, elem *element) {
 
 // tooMany reports whether anything but empty elements stands left of what was
 // read, and remembers it.
-func (in *reader) tooMany(rest list, quoted bool) bool {
+func (in *reader) tooMany(rest list) bool {
 	if !rest.more() {
 		return false
 	}
-	var reason Reason
-	if quoted {
-		_, reason = rest.prevElement()
-	} else {
-		_, reason = rest.prev()
-	}
+	_, reason := rest.prev()
 	in.long = in.long || reason != ReasonMismatch
 	return reason != ReasonMismatch
 }
@@ -165,7 +155,7 @@ func (in *reader) value(rd *reading, k kind, lines []string) (string, Reason) {
 	if rd.header == rfc7239 {
 		return in.parameter(rd, k, lines)
 	}
-	l := newList(lines)
+	l := newList(rd.header, lines)
 	text, reason := "", Reason(0)
 	for range rd.pos + 1 {
 		if text, reason = l.prev(); reason != 0 {
@@ -173,7 +163,7 @@ func (in *reader) value(rd *reading, k kind, lines []string) (string, Reason) {
 		}
 	}
 	in.more = in.more || l.more()
-	if rd.exact && in.tooMany(l, false) {
+	if rd.exact && in.tooMany(l) {
 		return "", ReasonMismatch
 	}
 	return text, 0
@@ -183,7 +173,7 @@ func (in *reader) value(rd *reading, k kind, lines []string) (string, Reason) {
 func (in *reader) parameter(rd *reading, k kind, lines []string) (string, Reason) {
 	c, elem := &in.entries, &in.elem
 	if c.header != rfc7239 || c.count != rd.pos+1 {
-		c, elem = &forCursor{header: rfc7239, list: newList(lines)}, &element{}
+		c, elem = &forCursor{header: rfc7239, list: newList(rfc7239, lines)}, &element{}
 		for before := 0; c.count <= rd.pos; before++ {
 			var e entry
 			if c.next(&e, elem); c.count == before {
@@ -192,7 +182,7 @@ func (in *reader) parameter(rd *reading, k kind, lines []string) (string, Reason
 		}
 		in.more = in.more || c.list.more()
 	}
-	if rd.exact && in.tooMany(c.list, true) {
+	if rd.exact && in.tooMany(c.list) {
 		return "", ReasonMismatch
 	}
 	text, has := elem.host, elem.hasHost

@@ -50,7 +50,11 @@ func Drops(headers ...string) Rule {
 		names[i] = http.CanonicalHeaderKey(h)
 	}
 	slices.Sort(names)
-	return Rule{drops, strings.Join(slices.Compact(names), ",")}
+	joined := strings.Join(slices.Compact(names), ",")
+	if joined == "" && len(headers) > 0 {
+		joined = "," // an empty name must not drop everything; New refuses it
+	}
+	return Rule{drops, joined}
 }
 
 // FromPROXY takes the value from the PROXY header of the connection, which

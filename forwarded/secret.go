@@ -15,11 +15,12 @@ import (
 // Each of Values is a reference, "env:NAME" or "file:PATH", read when the
 // Policy is made, or the secret itself; at least 16 bytes. List two while
 // rotating. The zero Secret means none. Nothing here prints a secret: String,
-// LogValue and the marshallers write a reference or "[redacted]", which New
-// refuses.
+// LogValue, every verb of fmt and the marshallers write a reference or
+// "[redacted]", which New refuses. fmt may not call methods of unexported
+// fields, though: a struct that hides a Secret in one should hold references.
 type Secret struct {
-	Header string
-	Values []string
+	Header string   // the header that the proxy adds; it must replace a client's own
+	Values []string // references or secrets; any of them is accepted
 }
 
 const (
@@ -42,8 +43,9 @@ func (s Secret) String() string {
 	return s.Header + ":" + strings.Join(refs, ",")
 }
 
-// GoString keeps %#v from printing the values.
-func (s Secret) GoString() string { return fmt.Sprintf("forwarded.Secret{%q}", s.String()) }
+// Format prints String for every verb: %d and its like would otherwise print
+// the fields.
+func (s Secret) Format(f fmt.State, _ rune) { fmt.Fprint(f, s.String()) }
 
 // LogValue keeps the values out of logs.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
@@ -110,13 +112,24 @@ func compileSecret(field string, s Secret, errs *ConfigErrors) *proof {
 		case len(value) < minSecret:
 			errs.Add(at, reference(v), fmt.Sprintf("%d bytes are too few to be a secret", len(value)),
 				fmt.Sprintf("use at least %d random bytes", minSecret))
-		case strings.ContainsAny(value, "\r\n\x00"):
-			errs.Add(at, reference(v), "holds a byte that no header can carry", "use letters and digits")
+		case !isFieldValue(value):
+			errs.Add(at, reference(v), "holds a byte that no header can carry unchanged", "use letters and digits")
 		default:
 			p.values = append(p.values, []byte(value))
 		}
 	}
 	return p
+}
+
+// isFieldValue reports whether a header carries s unchanged: no control bytes,
+// no space at the ends, which parsers trim (RFC 9110 §5.5).
+func isFieldValue(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] == 0x7f {
+			return false
+		}
+	}
+	return strings.Trim(s, " ") == s
 }
 
 func readSecret(value string) (string, error) {
@@ -125,7 +138,7 @@ func readSecret(value string) (string, error) {
 		if !set {
 			return "", fmt.Errorf("the environment variable is not set")
 		}
-		return v, nil
+		return strings.TrimSpace(v), nil
 	}
 	if path, ok := strings.CutPrefix(value, "file:"); ok {
 		b, err := os.ReadFile(path)

@@ -45,15 +45,18 @@ func fixedPeer(preset func() Hop) func(from ...string) Hop {
 	}
 }
 
-// preset finds a preset by its name, with or without hyphens, in any case.
-func preset(name string) (func(from ...string) Hop, bool) {
-	plain := func(s string) string { return strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(s)) }
-	for known, f := range presetsByName {
-		if plain(known) == plain(name) {
-			return f, true
-		}
+// presets finds them by their names without hyphens.
+var presets = func() map[string]func(from ...string) Hop {
+	m := make(map[string]func(from ...string) Hop, len(presetsByName))
+	for name, f := range presetsByName {
+		m[plainName(name)] = f
 	}
-	return nil, false
+	return m
+}()
+
+// plainName makes names equal that differ in case, hyphens and underscores.
+func plainName(s string) string {
+	return strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(s))
 }
 
 // ParseHops reads a topology from one string, an environment variable, say:
@@ -66,6 +69,7 @@ func preset(name string) (func(from ...string) Hop, bool) {
 //	name=TEXT            percent-encoded
 //	self=ADDR,ADDR       shared=true   replaceshost=true
 //	secret=HEADER:env:NAME,file:PATH   percent-encoded
+//	vouches=HEADER,HEADER
 //	for= proto= host= port= prefix= clientcert=
 //	                     passes, sets:H, appends:H, appends-self:H, drops, drops:H,H or proxy
 //
@@ -73,12 +77,20 @@ func preset(name string) (func(from ...string) Hop, bool) {
 // nginx-passing), and "hop", which has no rules. The error names every hop
 // that cannot be read. Addresses and rules are judged by New.
 func ParseHops(s string) ([]Hop, error) {
+	texts := strings.Fields(s)
+	if len(texts) > maxHops {
+		return nil, fmt.Errorf("%d hops, more than any real deployment has; declare at most %d", len(texts), maxHops)
+	}
+	show := quoteCapped
+	if strings.Contains(strings.ToLower(s), "secret") {
+		show = func(s string) string { return fmt.Sprintf("a part of %d bytes (not shown: there is a secret)", len(s)) }
+	}
 	var hops []Hop
 	var errs []error
-	for _, text := range strings.Fields(s) {
-		h, err := parseHop(text)
+	for i, text := range texts {
+		h, err := parseHop(text, show)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("hop %d: %w", len(hops)+1, err))
+			errs = append(errs, fmt.Errorf("hop %d: %w", i+1, err))
 		}
 		hops = append(hops, h)
 	}
@@ -88,24 +100,25 @@ func ParseHops(s string) ([]Hop, error) {
 	return hops, nil
 }
 
-func parseHop(text string) (Hop, error) {
+// parseHop reads one hop; show quotes parts of it for errors.
+func parseHop(text string, show func(string) string) (Hop, error) {
 	head, keys, _ := strings.Cut(text, ";")
 	name, list, _ := strings.Cut(head, "=")
-	f, ok := preset(name)
+	f, ok := presets[plainName(name)]
 	if !ok {
-		return Hop{}, fmt.Errorf("%s is no preset", quoteCapped(name))
+		return Hop{}, fmt.Errorf("%s is no preset", show(name))
 	}
 	h := f(splitList(list)...)
-	if keys == "" {
-		return h, nil
-	}
 	for pair := range strings.SplitSeq(keys, ";") {
+		if pair == "" {
+			continue
+		}
 		key, value, ok := strings.Cut(pair, "=")
 		if !ok {
-			return Hop{}, fmt.Errorf("%s is not key=value", quoteCapped(pair))
+			return Hop{}, fmt.Errorf("%s is not key=value", show(pair))
 		}
 		if err := h.setText(key, value); err != nil {
-			return Hop{}, fmt.Errorf("%s: %w", quoteCapped(key), err)
+			return Hop{}, fmt.Errorf("%s: %w", show(key), err)
 		}
 	}
 	return h, nil
@@ -125,6 +138,8 @@ func (h *Hop) setText(key, value string) (err error) {
 		h.Name, err = unescapeText(value)
 	case "self":
 		h.Self = splitList(value)
+	case "vouches":
+		h.Vouches = splitList(value)
 	case "shared":
 		h.Shared, err = strconv.ParseBool(value)
 	case "replaceshost":
@@ -156,6 +171,7 @@ func (h Hop) String() string {
 	add("shared", onlyTrue(h.Shared))
 	add("replaceshost", onlyTrue(h.ReplacesHost))
 	add("secret", h.Secret.String())
+	add("vouches", strings.Join(h.Vouches, ","))
 	for k := range kinds {
 		if rule := *h.rule(k); rule != Passes() {
 			add(strings.ToLower(k.String()), rule.String())
@@ -196,6 +212,7 @@ type hopJSON struct {
 	Shared       bool     `json:"shared,omitempty"`
 	ReplacesHost bool     `json:"replaceshost,omitempty"`
 	Secret       Secret   `json:"secret,omitzero"`
+	Vouches      []string `json:"vouches,omitempty"`
 	For          Rule     `json:"for,omitzero"`
 	Proto        Rule     `json:"proto,omitzero"`
 	Host         Rule     `json:"host,omitzero"`

@@ -1,6 +1,7 @@
 package forwarded
 
 import (
+	"net/http"
 	"slices"
 
 	"github.com/knownhops/knownhops/internal/hostport"
@@ -29,6 +30,7 @@ type node struct {
 	replacesHost bool // this hop or one further in does
 	read         [kinds]reading
 	writes       []string // every header that it leaves a value in
+	vouches      []string // further headers that it replaces or removes
 	keeps        []keep   // what stays of the request's headers when the walk ends here
 }
 
@@ -49,9 +51,11 @@ func (rd *reading) readable() bool { return rd.header != "" && rd.lostBy == 0 }
 
 // A keep is a header that may stay in a request, and how many of its entries.
 type keep struct {
-	header string
-	kinds  uint8 // a bit for each kind that is read from it
-	count  int
+	header  string
+	kinds   uint8 // a bit for each kind that is read from it
+	list    bool  // more than the count may be there
+	vouched bool  // nothing is read from it: a hop that was consumed answers for it
+	count   int
 }
 
 // compileNodes assumes valid hops.
@@ -69,6 +73,9 @@ func (t *topology) compileNodes() {
 				n.writes = append(n.writes, h)
 			}
 		}
+		for _, name := range hops[i].Vouches {
+			n.vouches = append(n.vouches, http.CanonicalHeaderKey(name))
+		}
 		n.keeps = compileKeeps(nodes[:i+1])
 		t.noteNames(n)
 	}
@@ -80,7 +87,7 @@ func (t *topology) noteNames(n *node) {
 	if n.proof != nil {
 		t.secrets = append(t.secrets, n.proof.header)
 	}
-	for _, name := range n.writes {
+	for _, name := range slices.Concat(n.writes, n.vouches) {
 		if member, _ := forwardingFamily.has(name); !member {
 			t.extra = append(t.extra, folded(name))
 		}
@@ -148,6 +155,7 @@ func compileKeeps(nodes []node) []keep {
 		}
 		keeps[i].kinds |= 1 << k
 		keeps[i].count = max(keeps[i].count, rd.pos+1)
+		keeps[i].list = keeps[i].list || !rd.exact
 	}
 	for i := range nodes {
 		add(&nodes[i].read[kindFor], kindFor)
@@ -155,6 +163,11 @@ func compileKeeps(nodes []node) []keep {
 	last := &nodes[len(nodes)-1]
 	for k := kindProto; k < kinds; k++ {
 		add(&last.read[k], k)
+	}
+	for i := range nodes {
+		for _, name := range nodes[i].vouches {
+			keeps = append(keeps, keep{header: name, vouched: true})
+		}
 	}
 	return keeps
 }

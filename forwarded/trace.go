@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
+	"strings"
 )
 
 // A Step is one line of an explanation: what was looked at, what stood there,
@@ -134,6 +136,9 @@ func (t *topology) schemeStep(r *http.Request, w *walk) Step {
 	if w.info.Hops == 0 {
 		return s
 	}
+	if t.nodes[w.info.Hops-1].proxyScheme && w.info.SchemeReason == 0 {
+		s.Rule = "the port in the PROXY header's destination"
+	}
 	rd := &t.nodes[w.info.Hops-1].read[kindProto]
 	if s.Header = rd.header; rd.header == "" {
 		return s
@@ -156,7 +161,7 @@ func (t *topology) explainHeaders(r *http.Request, w *walk, tr *trace) {
 			continue
 		}
 		for i, line := range r.Header[name] {
-			if i == maxLines {
+			if i == maxLines || len(tr.steps) > maxSteps {
 				tr.steps = append(tr.steps, Step{Subject: "header", Name: quoteName(name), Verdict: "more", Text: fmt.Sprintf("%d more lines", len(r.Header[name])-i)})
 				break
 			}
@@ -165,8 +170,11 @@ func (t *topology) explainHeaders(r *http.Request, w *walk, tr *trace) {
 	}
 }
 
-// maxLines bounds how many lines of one header are shown.
-const maxLines = 20
+// maxLines and maxSteps bound what is shown of one header and in all.
+const (
+	maxLines = 20
+	maxSteps = 300
+)
 
 func (t *topology) headerStep(name, line string, keeps []keep, w *walk) Step {
 	s := Step{Subject: "header", Name: quoteName(name), Text: quoteCapped(line), Verdict: "kept"}
@@ -174,21 +182,28 @@ func (t *topology) headerStep(name, line string, keeps []keep, w *walk) Step {
 	case name == "Connection":
 		s.Rule = "reading ignores it; a nomination of forwarding headers is warned about"
 	case t.hides(name):
-		s.Text, s.Verdict, s.Rule = redacted, "removed", "a secret; removed on every path"
+		s.Text, s.Verdict, s.Rule = redacted, "removed", "a secret or a credential; not shown"
+		if !t.drops(name, keeps, w) {
+			s.Verdict = "kept"
+		}
 	case t.drops(name, keeps, w):
-		s.Verdict, s.Rule = "removed", "no hop vouches for it"
+		s.Verdict, s.Rule = "removed", "no answer was read from it"
 	case w.keeps(keeps, name):
-		s.Rule = "read; cut to the entries that were used"
+		s.Rule = "read or vouched for; lists are cut to the entries that were used"
 	}
 	return s
 }
 
-// hides reports whether the header's value must not be shown.
+// hides reports whether the header's value must not be shown: a secret of a
+// hop, or by its name a credential, however it is spelled.
 func (t *topology) hides(name string) bool {
-	for _, secret := range t.secrets {
-		if secret == name {
+	plain := folded(name)
+	for _, word := range credentials {
+		if strings.Contains(plain, word) {
 			return true
 		}
 	}
-	return name == "X-Amzn-Oidc-Accesstoken"
+	return slices.ContainsFunc(t.secrets, func(secret string) bool { return folded(secret) == plain })
 }
+
+var credentials = []string{"token", "authorization", "secret", "cookie", "assertion", "fdid", "client-principal", "password"}

@@ -53,7 +53,7 @@ func (t *topology) warnings(r *http.Request, w *walk, in *reader, seen *sighting
 	if w.info.HostReason != 0 && r.Host != "" {
 		set |= w11
 	}
-	if set&w6 != 0 && looksLikeBalancer(r.Header) {
+	if set&w6 != 0 && w.info.Status == StatusDirect && looksLikeBalancer(r.Header) {
 		set = set&^w6 | w14
 	}
 	return set
@@ -155,26 +155,36 @@ func looksLikeBalancer(h http.Header) bool {
 	return len(h["X-Amzn-Trace-Id"]) > 0 && len(proto) == 1 && parseScheme(proto[0]) == HTTPS
 }
 
-// warn logs each warning whose turn it is.
-func (t *topology) warn(r *http.Request, w *walk, set warnSet) {
+// warn logs each warning whose turn it is. What is only worth knowing has
+// turns of its own, so that health checks do not use up those of a mistake.
+func (t *topology) warn(r *http.Request, w *walk, in *reader, set warnSet) {
 	for code := 1; code <= lastWarning; code++ {
 		if set&(1<<code) == 0 {
 			continue
 		}
-		if suppressed, ok := t.limits.turn(code, w.info.Peer.Addr()); ok {
-			t.log(r, w, t.warning(code, r, w), suppressed)
+		level, turn := slog.LevelWarn, code
+		if code == 13 || code == 1 && w.info.Status == StatusLocal {
+			level, turn = slog.LevelDebug, -code
+		}
+		if !t.logger().Enabled(r.Context(), level) {
+			continue
+		}
+		if suppressed, ok := t.limits.turn(turn, w.info.Peer.Addr()); ok {
+			t.log(r, w, level, t.warning(code, r, w, in), suppressed)
 		}
 	}
 }
 
-func (t *topology) log(r *http.Request, w *walk, warning Warning, suppressed int) {
-	level := slog.LevelWarn
-	switch {
-	case warning.Code == "W1" && w.info.Status == StatusLocal, warning.Code == "W13":
-		level = slog.LevelDebug // a health check; a re-encrypted leg: worth knowing, nothing to mend
-	}
+func (t *topology) log(r *http.Request, w *walk, level slog.Level, warning Warning, suppressed int) {
 	t.logger().Log(context.WithoutCancel(r.Context()), level, "forwarded: "+warning.Message,
-		"code", warning.Code, "fix", warning.Fix, "peer", w.info.Peer.String(), "host", quoteCapped(r.Host), "suppressed", suppressed)
+		"code", warning.Code, "fix", warning.Fix, "peer", peerName(w.info.Peer), "host", quoteCapped(r.Host), "suppressed", suppressed)
+}
+
+func peerName(peer netip.AddrPort) string {
+	if !peer.IsValid() {
+		return "unix"
+	}
+	return peer.String()
 }
 
 // warnNested says that two Policies are in one chain.
@@ -187,24 +197,24 @@ func (t *topology) warnNested(peer netip.Addr) {
 
 // network is what a warning is counted by: an address's /24 or /48.
 func network(addr netip.Addr) netip.Prefix {
+	if !addr.IsValid() {
+		return netip.Prefix{} // a unix socket
+	}
 	bits := 48
 	if addr.Is4() {
 		bits = 24
 	}
-	p, err := addr.WithZone("").Prefix(bits)
-	if err != nil {
-		return netip.Prefix{}
-	}
+	p, _ := addr.WithZone("").Prefix(bits) // cannot fail: the bits fit
 	return p
 }
 
 // warning writes one warning's sentences.
-func (t *topology) warning(code int, r *http.Request, w *walk) Warning {
-	message, fix := t.sentences(code, r, w)
+func (t *topology) warning(code int, r *http.Request, w *walk, in *reader) Warning {
+	message, fix := t.sentences(code, r, w, in)
 	return Warning{Code: fmt.Sprintf("W%d", code), Message: message, Fix: fix}
 }
 
-// hopNames quotes the last consumed hop, or the first.
+// hopNamed is the name of the last consumed hop, or of the first.
 func (t *topology) hopNamed(w *walk) string {
 	if len(t.nodes) == 0 {
 		return "the peer"

@@ -66,7 +66,7 @@ func warnCases() []warnCase {
 		{"a second proxy that is not declared", hops(forwarded.Trusted("10.0.0.0/8")), get(albPeer, "X-Forwarded-For: 10.9.9.9", "X-Forwarded-Proto: https"), "W5",
 			[]string{"10.9.9.9"}, []string{"Behind(Trusted(c), Trusted(c))"}, warn},
 		{"a stranger's forwarding headers", hops(albHop()), get(directPeer, plain[0]), "W6",
-			[]string{"198.51.100.9", "removed"}, []string{"198.51.100.0/24", "From"}, warn},
+			[]string{"198.51.100.9", "believed"}, []string{"198.51.100.0/24", "From"}, warn},
 		{"a stranger's, IPv6", hops(albHop()), get("[2001:db8:1:2::9]:40000", plain[0]), "W6",
 			[]string{"2001:db8:1:2::9"}, []string{"2001:db8:1::/48"}, warn},
 		{"nobody is declared", forwarded.Config{}, get(directPeer, plain...), "W6", []string{"198.51.100.9"}, nil, warn},

@@ -13,7 +13,14 @@ import (
 //
 // Wrap inside itself does nothing; inside another Policy it does nothing and
 // warns. A well-formed request costs one allocation.
+//
+// The Info lives in the context: a request that is made anew with that context
+// and sent through Wrap again is taken for one that has passed it, and one
+// whose context was replaced is resolved anew.
 func (p *Policy) Wrap(next http.Handler) http.Handler {
+	if p == nil {
+		panic("forwarded: Wrap of a nil *Policy; the zero Policy believes nobody")
+	}
 	return &handler{policy: p, next: next}
 }
 
@@ -52,7 +59,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // report tells those who want to know what was found.
 func (c *carrier) report(in *reader, seen *sighting) {
 	if set := c.topo.warnings(c.orig, &c.walk, in, seen); set != 0 {
-		c.topo.warn(c.orig, &c.walk, set)
+		c.topo.warn(c.orig, &c.walk, in, set)
 	}
 	if c.topo.cfg.OnResult != nil {
 		c.topo.cfg.OnResult(c.orig, c.walk.info)

@@ -113,7 +113,7 @@ func (n *nginx) start(ctx context.Context, c nginxConf, failed chan<- error) err
 	}
 	n.ended, n.ending = make(chan struct{}), make(chan struct{})
 	go n.wait(failed)
-	return n.ready(ctx)
+	return n.ready(ctx, c.v6)
 }
 
 func (n *nginx) wait(failed chan<- error) {
@@ -131,8 +131,15 @@ func (n *nginx) problem(err error) error {
 	return fmt.Errorf("nginx ended (%v): %s", err, strings.TrimSpace(n.output.String()))
 }
 
-func (n *nginx) ready(ctx context.Context) error {
+// ready waits for each address: nginx opens one after the other.
+func (n *nginx) ready(ctx context.Context, v6 bool) error {
 	addr := fmt.Sprintf("127.0.0.1:%d", n.port)
+	if v6 {
+		if err := n.ready(ctx, false); err != nil {
+			return err
+		}
+		addr = fmt.Sprintf("[::1]:%d", n.port)
+	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	for !somebodyAt(addr) {

@@ -76,6 +76,8 @@ func (s *Sources) addAddr(text string) (reason, fix string) {
 	}
 	addr = addr.Unmap()
 	switch {
+	case !plainZone(addr):
+		return "the zone holds more than letters, digits, '.', '_' and '-'", "write the interface's name"
 	case addr.IsUnspecified():
 		return "nobody connects from the unspecified address", `write "any" if you mean everybody`
 	case addr.Zone() != "":
