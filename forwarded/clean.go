@@ -36,6 +36,8 @@ func (t *topology) scan(r *http.Request, w *walk) (seen sighting) {
 // look judges one header name.
 func (t *topology) look(name string, r *http.Request, keeps []keep, w *walk, seen *sighting) {
 	switch {
+	case slices.Contains(t.secrets, name): // whatever else is said of it
+		seen.drop++
 	case w.keeps(keeps, name):
 		seen.family = true
 	case name == "Connection":
@@ -43,8 +45,6 @@ func (t *topology) look(name string, r *http.Request, keeps []keep, w *walk, see
 	case name == "Host":
 		seen.drop++
 		seen.hostDiffers = contradicts(r.Header[name], r.Host)
-	case slices.Contains(t.secrets, name):
-		seen.drop++
 	default:
 		t.lookCloser(name, seen)
 	}

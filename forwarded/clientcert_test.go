@@ -143,7 +143,11 @@ func TestClientCertFromHeader(t *testing.T) {
 		{"a chain", good, header(albPEM(deep, middle)), deep.cert},
 		{"a chain with the root", good, header(albPEM(deep, middle, ca)), deep.cert},
 		{"through nginx, which passes it", withCAs(ca.pool(), passingNginx(), certHop()), both.request(), leaf.cert},
+		{"as many certificates as are read", good, header(albPEM(leaf, ca, ca, ca, ca, ca, ca, ca, ca, ca)), leaf.cert},
 
+		{"an authority's own", good, header(albPEM(middle)), nil},
+		{"a chain in the wrong order", good, header(albPEM(middle, deep)), nil},
+		{"an authority's own, RFC 9440", good, header(":" + base64.StdEncoding.EncodeToString(middle.cert.Raw) + ":"), nil},
 		{"a chain without its middle", good, header(albPEM(deep)), nil},
 		{"another authority", good, header(albPEM(foreign)), nil},
 		{"another authority in the chain", good, header(albPEM(foreign, other)), nil},
@@ -240,10 +244,51 @@ func TestClientCertFromSocket(t *testing.T) {
 			t.Errorf("%s: %v, want %v", c.name, ok, c.want)
 		}
 	}
-	r := get(directPeer)
-	r.TLS = socketTLS(ourHost, leaf, ca)
-	if _, ok := forwarded.ClientCert(r); !ok {
-		t.Error("without any Policy local mutual TLS is not seen")
+}
+
+// TestClientCertWithoutWrap: whoever forgets Wrap behind a proxy must not take
+// the proxy's certificate for the client's.
+func TestClientCertWithoutWrap(t *testing.T) {
+	ca := newAuthority(t)
+	leaf := ca.issue(t, asClient)
+	unverified := socketTLS(ourHost, leaf, ca)
+	unverified.VerifiedChains = nil
+	info := func(s forwarded.Status) *forwarded.Info { return &forwarded.Info{Status: s} }
+	for _, c := range []struct {
+		name   string
+		header string
+		info   *forwarded.Info // nil: NewContext was not called
+		tls    *tls.ConnectionState
+		want   bool
+	}{
+		{"direct", "Cookie: a", nil, socketTLS(ourHost, leaf, ca), true},
+		{"direct, says a resolver of one's own", "Cookie: a", info(forwarded.StatusDirect), socketTLS(ourHost, leaf, ca), true},
+		{"headers that are none of the family", "X-Amzn-Trace-Id: 1", nil, socketTLS(ourHost, leaf, ca), true},
+
+		{"not verified", "Cookie: a", nil, unverified, false},
+		{"another server name", "Cookie: a", nil, socketTLS("other.example.com", leaf, ca), false},
+		{"no TLS", "Cookie: a", nil, nil, false},
+		{"X-Forwarded-For", "X-Forwarded-For: " + client, nil, socketTLS(ourHost, leaf, ca), false},
+		{"X-Forwarded-For without a value", "X-Forwarded-For: ", nil, socketTLS(ourHost, leaf, ca), false},
+		{"Forwarded", "Forwarded: for=" + client, nil, socketTLS(ourHost, leaf, ca), false},
+		{"X-Real-Ip", "X-Real-Ip: " + client, nil, socketTLS(ourHost, leaf, ca), false},
+		{"an alias", "X_Forwarded_Proto: https", nil, socketTLS(ourHost, leaf, ca), false},
+		{"another alias", "x.real.ip: " + client, nil, socketTLS(ourHost, leaf, ca), false},
+		{"a certificate's header", certHeader + ": x", nil, socketTLS(ourHost, leaf, ca), false},
+		{"direct, but X-Forwarded-For", "X-Forwarded-For: " + client, info(forwarded.StatusDirect), socketTLS(ourHost, leaf, ca), false},
+		{"no status", "Cookie: a", info(forwarded.StatusNone), socketTLS(ourHost, leaf, ca), false},
+		{"local", "Cookie: a", info(forwarded.StatusLocal), socketTLS(ourHost, leaf, ca), false},
+		{"forwarded", "Cookie: a", info(forwarded.StatusForwarded), socketTLS(ourHost, leaf, ca), false},
+		{"unknown", "Cookie: a", info(forwarded.StatusUnknown), socketTLS(ourHost, leaf, ca), false},
+	} {
+		r := get(directPeer, c.header)
+		r.TLS = c.tls
+		if c.info != nil {
+			r = r.WithContext(forwarded.NewContext(r.Context(), *c.info))
+		}
+		if cert, ok := forwarded.ClientCert(r); ok != c.want || ok && !cert.Equal(leaf.cert) {
+			t.Errorf("%s: %v, want %v", c.name, ok, c.want)
+		}
 	}
 }
 

@@ -48,6 +48,8 @@ func mistakes(t *testing.T) []mistake {
 	rule := func(edit func(*forwarded.Hop)) []forwarded.Hop { return change(edit) }
 	missing := filepath.Join(t.TempDir(), "missing")
 	t.Setenv("KNOWNHOPS_TEST_SHORT", "hunter2")
+	t.Setenv("KNOWNHOPS_TEST_LINES", testSecret+"\n"+testSecret)
+	t.Setenv("KNOWNHOPS_TEST_BLANKS", strings.Repeat(" ", 20))
 	list := []mistake{
 		{"nobody", from(), nil, "Hops[0].From", "", "nobody is named"},
 		{"an empty string", from("10.0.0.0/8", ""), nil, "Hops[0].From[1]", "", "empty string"},
@@ -67,6 +69,7 @@ func mistakes(t *testing.T) []mistake {
 
 		{"no VIP", []forwarded.Hop{forwarded.GoogleCloud()}, nil, "Hops[0].Self", "", "none is named"},
 		{"a bad VIP", []forwarded.Hop{forwarded.GoogleCloud("192.0.2.256")}, nil, "Hops[0].Self[0]", "192.0.2.256", "not an address"},
+		{"a zone with a separator", from("fe80::1%eth0;x"), nil, "Hops[0].From[0]", "fe80::1%eth0;x", "zone holds more"},
 		{"a VIP that nothing reads", rule(func(h *forwarded.Hop) { h.Self = []string{"192.0.2.1"} }), nil, "Hops[0].Self", "[192.0.2.1]", "no rule reads it"},
 
 		{"no header", rule(func(h *forwarded.Hop) { h.For = forwarded.Sets("") }), nil, "Hops[0].For", "sets:", "no header"},
@@ -84,6 +87,13 @@ func mistakes(t *testing.T) []mistake {
 		{"written and dropped", rule(func(h *forwarded.Hop) { h.Host = forwarded.Drops("x-forwarded-for") }), nil, "Hops[0].For", "appends:X-Forwarded-For", "Host rule drops"},
 		{"Forwarded set and appended", rule(func(h *forwarded.Hop) { h.For, h.Proto = forwarded.Appends("Forwarded"), forwarded.Sets("Forwarded") }), nil,
 			"Hops[0].Proto", "sets:Forwarded", "treats the same header differently"},
+
+		{"vouches for nothing", rule(func(h *forwarded.Hop) { h.Vouches = []string{""} }), nil, "Hops[0].Vouches[0]", "", "no header"},
+		{"vouches for nonsense", rule(func(h *forwarded.Hop) { h.Vouches = []string{"X-Forwarded-User", "X Acme User"} }), nil, "Hops[0].Vouches[1]", "X Acme User", "not a header name"},
+		{"vouches for Host", rule(func(h *forwarded.Hop) { h.Vouches = []string{"Host"} }), nil, "Hops[0].Vouches[0]", "Host", "not a forwarding header"},
+		{"vouches for Authorization", rule(func(h *forwarded.Hop) { h.Vouches = []string{"authorization"} }), nil, "Hops[0].Vouches[0]", "authorization", "not a forwarding header"},
+		{"vouches for what a rule reads", rule(func(h *forwarded.Hop) { h.Vouches = []string{"x-forwarded-for"} }), nil, "Hops[0].Vouches[0]", "x-forwarded-for", "For rule names the same header"},
+		{"a PROXY hop that vouches", nlb(func(h *forwarded.Hop) { h.Vouches = []string{"X-Forwarded-User"} }), nil, "Hops[0].Vouches[0]", "X-Forwarded-User", "writes no headers"},
 
 		{"PROXY is not nearest", []forwarded.Hop{nginxHop(), forwarded.NLBTCP("10.0.0.0/8")}, nil, "Hops[1].For", "proxy", "nearest hop only"},
 		{"PROXY for a host", nlb(func(h *forwarded.Hop) { h.Host = forwarded.FromPROXY() }), nil, "Hops[0].Host", "proxy", "says nothing of it"},
@@ -103,6 +113,15 @@ func mistakes(t *testing.T) []mistake {
 		{"no such variable", secretOf("env:KNOWNHOPS_TEST_UNSET"), nil, "Hops[0].Secret.Values[0]", "env:KNOWNHOPS_TEST_UNSET", "not set"},
 		{"no such file", secretOf("file:" + missing), nil, "Hops[0].Secret.Values[0]", "file:" + missing, "cannot be read"},
 		{"a printed secret", secretOf("[redacted]"), nil, "Hops[0].Secret.Values[0]", "[redacted]", "not a secret"},
+		{"a secret behind a blank", secretOf(" " + testSecret), nil, "Hops[0].Secret.Values[0]", "[redacted]", "no header can carry"},
+		{"a secret before a blank", secretOf(testSecret + " "), nil, "Hops[0].Secret.Values[0]", "[redacted]", "no header can carry"},
+		{"a secret before a tab", secretOf(testSecret + "\t"), nil, "Hops[0].Secret.Values[0]", "[redacted]", "no header can carry"},
+		{"a secret before a line's end", secretOf(testSecret + "\n"), nil, "Hops[0].Secret.Values[0]", "[redacted]", "no header can carry"},
+		{"a secret with a zero byte", secretOf(testSecret + "\x00x"), nil, "Hops[0].Secret.Values[0]", "[redacted]", "no header can carry"},
+		{"a secret with an escape", secretOf(testSecret + "\x1bx"), nil, "Hops[0].Secret.Values[0]", "[redacted]", "no header can carry"},
+		{"a secret with a delete", secretOf(testSecret + "\x7fx"), nil, "Hops[0].Secret.Values[0]", "[redacted]", "no header can carry"},
+		{"a secret of two lines in the environment", secretOf("env:KNOWNHOPS_TEST_LINES"), nil, "Hops[0].Secret.Values[0]", "env:KNOWNHOPS_TEST_LINES", "no header can carry"},
+		{"blanks in the environment", secretOf("env:KNOWNHOPS_TEST_BLANKS"), nil, "Hops[0].Secret.Values[0]", "env:KNOWNHOPS_TEST_BLANKS", "0 bytes"},
 		{"a secret of two lines", secretOf("s3cr3t-01234567\n89abcdef"), nil, "Hops[0].Secret.Values[0]", "[redacted]", "no header can carry"},
 
 		{"too many hops", slices.Repeat([]forwarded.Hop{nginxHop()}, 17), nil, "Hops", "17", "more hops"},
@@ -176,6 +195,22 @@ func TestEveryMistakeAtOnce(t *testing.T) {
 	}
 }
 
+// TestDropsAnEmptyName: a variable that was not set must not make a rule that
+// drops everything.
+func TestDropsAnEmptyName(t *testing.T) {
+	for _, rule := range []forwarded.Rule{forwarded.Drops(""), forwarded.Drops("", ""), forwarded.Drops("X-Forwarded-Host", "")} {
+		_, err := forwarded.New(forwarded.Config{Hops: change(func(h *forwarded.Hop) { h.Host = rule })})
+		var errs forwarded.ConfigErrors
+		if !errors.As(err, &errs) || errs[0].Field != "Hops[0].Host" || !strings.Contains(errs[0].Reason, "no header") {
+			t.Errorf("%v: %v", rule, err)
+		}
+		var read forwarded.Rule
+		if err := read.UnmarshalText([]byte(rule.String())); err == nil && read == forwarded.Drops() {
+			t.Errorf("printed as %v, it drops everything when read back", rule)
+		}
+	}
+}
+
 // TestOddButLegal: what loses information, or looks strange, is not refused.
 func TestOddButLegal(t *testing.T) {
 	t.Setenv("KNOWNHOPS_TEST_SECRET", testSecret)
@@ -214,9 +249,12 @@ func TestSecretReferences(t *testing.T) {
 	if err := os.WriteFile(file, []byte(testSecret+"-file\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := behind(t, secretOf("env:KNOWNHOPS_TEST_SECRET", "file:"+file)...)
+	t.Setenv("KNOWNHOPS_TEST_BLANKS", " "+testSecret+"-env\r\n")
+	p := behind(t, secretOf("env:KNOWNHOPS_TEST_SECRET", "file:"+file, "env:KNOWNHOPS_TEST_BLANKS")...)
 	for sent, want := range map[string]forwarded.Reason{
 		testSecret:                  forwarded.ReasonForwarded,
+		testSecret + "-env":         forwarded.ReasonForwarded,
+		" " + testSecret + "-env":   forwarded.ReasonBadSecret,
 		testSecret + "-file":        forwarded.ReasonForwarded,
 		testSecret + "-file\n":      forwarded.ReasonBadSecret,
 		testSecret + "x":            forwarded.ReasonBadSecret,
@@ -284,6 +322,37 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 	}
 	if !strings.Contains(out.String(), "X-Origin-Secret:[redacted],[redacted]") {
 		t.Error("not even the header's name is printed: the test shows nothing")
+	}
+}
+
+// TestNoVerbPrintsASecret: fmt prints the fields of what does not know a verb,
+// and hides a text behind others.
+func TestNoVerbPrintsASecret(t *testing.T) {
+	cfg := forwarded.Config{Hops: secretOf(testSecret, testSecret+"-next"), Logger: slog.New(slog.DiscardHandler)}
+	p := newPolicy(t, cfg)
+	hop := cfg.Hops[0]
+	hidden := []string{testSecret[:12]}
+	for _, verb := range []string{"%x", "%X", "% x", "%v", "%d"} {
+		text := fmt.Sprintf(verb, []byte(testSecret[:8]))
+		hidden = append(hidden, strings.Trim(text, "[]"))
+	}
+	things := map[string]any{
+		"Secret": hop.Secret, "*Secret": &hop.Secret, "[]Secret": []forwarded.Secret{hop.Secret}, "Hop": hop, "*Hop": &hop, "[]Hop": cfg.Hops, "*[]Hop": &cfg.Hops,
+		"[]*Hop": []*forwarded.Hop{&hop}, "Config": cfg, "*Config": &cfg, "*Policy": p, "map": map[string]forwarded.Hop{"a": hop}, "any": struct{ Any any }{hop},
+	}
+	verbs := strings.Fields("%d %t %v %+v %#v %s %q %+q %#q %x %X %#x %o %b %c %U %e %g %T %p %w %10v %.99d %-40s")
+	for name, thing := range things {
+		for _, verb := range append(verbs, "% x") {
+			text := fmt.Sprintf(verb, thing)
+			for _, secret := range hidden {
+				if strings.Contains(text, secret) {
+					t.Errorf("%s of %s prints %q", verb, name, secret)
+				}
+			}
+		}
+		if text := fmt.Sprint(thing); name != "*Policy" && !strings.Contains(text, "0x") && !strings.Contains(text, "X-Origin-Secret") {
+			t.Errorf("%s prints nothing of the secret, not even its header: %.200s", name, text)
+		}
 	}
 }
 

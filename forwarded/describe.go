@@ -96,7 +96,9 @@ func (t *topology) connection(r *http.Request, n *node, w *walk, in *reader) {
 		return
 	}
 	w.info.Port = w.portBy(n, in)
-	w.info.Prefix = w.prefixBy(n, in)
+	if rd := &n.read[kindPrefix]; rd.readable() {
+		w.info.Prefix = w.prefixBy(rd, in)
+	}
 	w.info.Scheme, w.info.SchemeReason = w.schemeBy(n, in)
 	if rd := &n.read[kindCert]; rd.readable() && w.info.Scheme == HTTPS && len(in.lines(rd)) == 1 {
 		w.read |= 1 << kindCert
@@ -163,11 +165,7 @@ func (w *walk) portBy(n *node, in *reader) uint16 {
 	return port
 }
 
-func (w *walk) prefixBy(n *node, in *reader) string {
-	rd := &n.read[kindPrefix]
-	if !rd.readable() {
-		return ""
-	}
+func (w *walk) prefixBy(rd *reading, in *reader) string {
 	text, reason := in.value(rd, kindPrefix, in.lines(rd))
 	if reason != 0 || !validPrefix(text) {
 		return ""

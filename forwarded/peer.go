@@ -34,11 +34,21 @@ type peer struct {
 	transport *Transport // nil: no PROXY header
 }
 
-func (p *peer) addrPort() netip.AddrPort {
+func (p peer) addrPort() netip.AddrPort {
 	if p.bad || p.unix {
 		return netip.AddrPort{}
 	}
 	return netip.AddrPortFrom(withoutZone(p.addr), p.port)
+}
+
+// tcpPeer is peerOf for what nearly every request has: an IPv4 peer on a TCP
+// connection without a PROXY header.
+func tcpPeer(r *http.Request) (addr netip.Addr, port uint16, ok bool) {
+	switch r.Context().Value(http.LocalAddrContextKey).(type) {
+	case nil, *net.TCPAddr:
+		addr, port, ok = hostport.ParseIPv4(r.RemoteAddr)
+	}
+	return addr, port, ok && port != 0
 }
 
 // peerOf never allocates for TCP connections without a PROXY header. Only the

@@ -151,6 +151,11 @@ func TestPeers(t *testing.T) {
 		{"IPv6", tcp("[2001:db8::7]:1"), "[2001:db8::7]:1", forwarded.StatusDirect, forwarded.ReasonDirect},
 		{"mapped", tcp("[::ffff:198.51.100.9]:40000"), "198.51.100.9:40000", forwarded.StatusDirect, forwarded.ReasonDirect},
 		{"a zone", tcp("[fe80::1%eth0]:40000"), "[fe80::1]:40000", forwarded.StatusDirect, forwarded.ReasonDirect},
+		{"a zone as Windows writes it", tcp("[fe80::1%Ethernet 2]:50000"), "[fe80::1]:50000", forwarded.StatusDirect, forwarded.ReasonDirect},
+		{"such a zone, no port", tcp("fe80::1%Ethernet 2"), "", forwarded.StatusUnknown, forwarded.ReasonBadPeer},
+		{"such a zone, port 0", tcp("[fe80::1%Ethernet 2]:0"), "", forwarded.StatusUnknown, forwarded.ReasonBadPeer},
+		{"no address, but a percent sign", tcp("proxy%20:80"), "", forwarded.StatusUnknown, forwarded.ReasonBadPeer},
+		{"an IPv4 address with a zone", tcp("198.51.100.9%eth0:80"), "", forwarded.StatusUnknown, forwarded.ReasonBadPeer},
 		{"no port", tcp("198.51.100.9"), "", forwarded.StatusUnknown, forwarded.ReasonBadPeer},
 		{"port 0", tcp("198.51.100.9:0"), "", forwarded.StatusUnknown, forwarded.ReasonBadPeer},
 		{"unknown:0", tcp("unknown:0"), "", forwarded.StatusUnknown, forwarded.ReasonBadPeer},
@@ -187,10 +192,34 @@ func TestZonedHop(t *testing.T) {
 		{"fe80::1%eth0", "[fe80::1]:1", 0},
 		{"fe80::1", "[fe80::1%eth0]:1", 1},
 		{"fe80::/10", "[fe80::1%eth0]:1", 1},
+		{"fe80::/10", "[fe80::1%Ethernet 2]:1", 1},
+		{"fe80::1", "[fe80::1%Ethernet 2]:1", 1},
+		{"fe80::1%eth0", "[fe80::1%Ethernet 2]:1", 0},
 	} {
 		info := behind(t, forwarded.Trusted(c.from)).Resolve(get(c.peer, "X-Forwarded-For: "+client, "X-Forwarded-Proto: https"))
 		if info.Hops != c.hops {
 			t.Errorf("%s from %s: %d hops, want %d", c.peer, c.from, info.Hops, c.hops)
+		}
+	}
+}
+
+// TestZonesInHeaders: a zone that only an operating system would write is not
+// taken from a header, where a list or more could hide in it.
+func TestZonesInHeaders(t *testing.T) {
+	p := behind(t, albHop())
+	for text, want := range map[string]forwarded.Reason{
+		"fe80::1%eth0":                  forwarded.ReasonForwarded,
+		"[fe80::1%eth0]:5000":           forwarded.ReasonForwarded,
+		"fe80::1%Ethernet 2":            forwarded.ReasonMalformed,
+		"[fe80::1%Ethernet 2]:50000":    forwarded.ReasonMalformed,
+		"fe80::1%eth0;x":                forwarded.ReasonMalformed,
+		"[fe80::1%eth0 6.6.6.6]:5000":   forwarded.ReasonMalformed,
+		"fe80::1%<script>":              forwarded.ReasonMalformed,
+		"fe80::1%\"eth0\"":              forwarded.ReasonMalformed,
+		"6.6.6.6, [fe80::1%a b]:50000 ": forwarded.ReasonMalformed,
+	} {
+		if got := p.Resolve(get(albPeer, "X-Forwarded-For: "+text)); got.Reason != want || got.Client.Zone() != "" {
+			t.Errorf("%q: %v (%v), want %v", text, got.Reason, got.Client, want)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/knownhops/knownhops/forwarded"
 )
@@ -33,6 +34,8 @@ func TestParseHops(t *testing.T) {
 		"hop=":                                            {{}},
 		"hop=unix,any;name=x;self=192.0.2.1,::1;shared=true;replaceshost=true;secret=x-origin-secret:env:A,file:/b%2Cc;for=appends-self:x-forwarded-for;" +
 			"proto=sets:front-end-https;host=drops;port=drops:x-port,X-Forwarded-Port;prefix=appends:X-Forwarded-Prefix;clientcert=sets:Client-Cert": {all},
+		"nginx=127.0.0.1;": {forwarded.Nginx("127.0.0.1")},
+		"nginx=127.0.0.1;;proto=passes;;name=edge%20one%3B;": {nginx},
 		"trusted=10.0.0.1,": {forwarded.Trusted("10.0.0.1", "")}, // New refuses the empty string
 	} {
 		if got, err := forwarded.ParseHops(text); err != nil || !reflect.DeepEqual(got, want) {
@@ -72,6 +75,96 @@ func TestParseHopsMistakes(t *testing.T) {
 		if len(err.Error()) > 1000 {
 			t.Errorf("%.60q: an error of %d bytes", text, len(err.Error()))
 		}
+	}
+}
+
+// TestParseHopsHidesSecrets: where a string holds a secret, the place of a
+// mistake is all that is said of it: the mistake may be that the secret holds
+// a separator.
+func TestParseHopsHidesSecrets(t *testing.T) {
+	const one, two = "hunter2", "pa55word" // two stands where another part of the text begins
+	for name, text := range map[string]string{
+		"a semicolon":              "nginx=127.0.0.1;secret=X-A:" + one + ";" + two,
+		"a semicolon, then a key":  "nginx=127.0.0.1;secret=X-A:" + one + ";" + two + "=" + two,
+		"a semicolon, then a rule": "nginx=127.0.0.1;secret=X-A:" + one + ";for=" + two,
+		"a semicolon, then drops:": "nginx=127.0.0.1;secret=X-A:" + one + ";host=" + two + ":",
+		"a semicolon, then a flag": "nginx=127.0.0.1;secret=X-A:" + one + ";shared=" + two,
+		"a space":                  "nginx=127.0.0.1;secret=X-A:" + one + " " + two,
+		"a space, then =":          "nginx=127.0.0.1;secret=X-A:" + one + " " + two + "=1",
+		"a line's end":             "nginx=127.0.0.1;secret=X-A:" + one + "\n" + two,
+		"a mistake before it":      two + "=127.0.0.1;secret=X-A:" + one,
+		"a colon for =":            "nginx=127.0.0.1;secret:X-A:" + one,
+		"upper case":               "nginx=127.0.0.1;SECRET=X-A:" + one,
+		"mixed case":               "nginx=127.0.0.1;sEcReT:X-A:" + one + " " + two,
+		"no header":                "nginx=127.0.0.1;secret=" + one,
+		"another key":              "nginx=127.0.0.1;mysecret=" + one,
+		"a bad escape":             "nginx=127.0.0.1;secret=X-A:" + one + "%zz" + two,
+		"no preset":                "secret=" + one,
+		"a hop by itself":          "secret:" + one + "=" + two,
+	} {
+		var h forwarded.Hop
+		_, parsed := forwarded.ParseHops(text)
+		quoted, _ := json.Marshal(text)
+		for how, err := range map[string]error{"ParseHops": parsed, "UnmarshalText": h.UnmarshalText([]byte(text)), "UnmarshalJSON": json.Unmarshal(quoted, &h)} {
+			if err == nil {
+				t.Errorf("%s: %s accepts it", name, how)
+				continue
+			}
+			if strings.Contains(err.Error(), one) || strings.Contains(err.Error(), two) || strings.Contains(err.Error(), "%zz") {
+				t.Errorf("%s: %s shows a part of the secret: %v", name, how, err)
+			}
+			if how == "ParseHops" && !strings.Contains(err.Error(), "hop ") {
+				t.Errorf("%s: the error does not say where: %v", name, err)
+			}
+		}
+	}
+}
+
+// TestParseHopsIsBounded: a text that is no topology costs neither time nor a
+// long error.
+func TestParseHopsIsBounded(t *testing.T) {
+	for _, unit := range []string{"a ", "nginx=127.0.0.1 ", "nginx=;x ", "secret ", "a\n"} {
+		begun := time.Now()
+		hops, err := forwarded.ParseHops(strings.Repeat(unit, megabyte/len(unit)))
+		if err == nil || hops != nil || len(err.Error()) > 200 || !strings.Contains(err.Error(), "at most 16") {
+			t.Errorf("a megabyte of %q: %d hops, %.300v", unit, len(hops), err)
+		}
+		if took := time.Since(begun); took > 2*time.Second {
+			t.Errorf("a megabyte of %q takes %v", unit, took)
+		}
+	}
+	if hops, err := forwarded.ParseHops(strings.Repeat("nginx=127.0.0.1 ", 16)); len(hops) != 16 || err != nil {
+		t.Errorf("sixteen hops are read as %d (%v)", len(hops), err)
+	}
+	if _, err := forwarded.ParseHops(strings.Repeat("nginx=127.0.0.1 ", 17)); err == nil {
+		t.Error("seventeen hops are read, which New refuses")
+	}
+}
+
+// TestVouchesText: what a hop vouches for survives text and JSON.
+func TestVouchesText(t *testing.T) {
+	hop := forwarded.Nginx("127.0.0.1")
+	hop.Vouches = []string{"X-Forwarded-User", "x-acme-user"}
+	if hops, err := forwarded.ParseHops("nginx=127.0.0.1;vouches=X-Forwarded-User,x-acme-user"); err != nil || !reflect.DeepEqual(hops, []forwarded.Hop{hop}) {
+		t.Errorf("written by hand: %+v (%v)", hops, err)
+	}
+	var fromText, fromJSON forwarded.Hop
+	if err := fromText.UnmarshalText([]byte(hop.String())); err != nil || !reflect.DeepEqual(fromText, hop) {
+		t.Errorf("%v is read as %+v (%v)", hop, fromText, err)
+	}
+	b, err := json.Marshal(hop)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, &fromJSON); err != nil || !reflect.DeepEqual(fromJSON, hop) {
+		t.Errorf("%s is read as %+v (%v)", b, fromJSON, err)
+	}
+	p := behind(t, hop)
+	for _, h := range []forwarded.Hop{p.Config().Hops[0], hop} {
+		h.Vouches[0] = "X-Evil"
+	}
+	if got := p.Config().Hops[0].Vouches[0]; got != "X-Forwarded-User" {
+		t.Errorf("a copy of the configuration changed it: it vouches for %s", got)
 	}
 }
 

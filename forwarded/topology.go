@@ -3,6 +3,7 @@ package forwarded
 import (
 	"net/http"
 	"slices"
+	"sync/atomic"
 
 	"github.com/knownhops/knownhops/internal/hostport"
 )
@@ -14,6 +15,8 @@ type topology struct {
 	cfg    Config
 	nodes  []node
 	hosts  hostport.HostSet
+
+	usualHost atomic.Pointer[string] // a host that parseHost has accepted as it stood
 
 	secrets []string // headers that carry one
 	extra   []string // headers that hops write and that are not in the family, folded

@@ -17,20 +17,29 @@ type walk struct {
 // resolve is the whole decision. It is pure: no clock, no memory, no change of
 // the request. tr may be nil.
 func (t *topology) resolve(r *http.Request, w *walk, in *reader, tr *trace) {
-	p := peerOf(r)
+	if addr, port, ok := tcpPeer(r); ok && !t.wantsPROXY(addr, false) {
+		w.info.Peer, w.info.ClientPort = netip.AddrPortFrom(addr, port), port
+		t.outwards(addr, false, w, in, tr)
+	} else {
+		t.fromPeer(peerOf(r), w, in, tr)
+	}
+	t.describe(r, w, in)
+}
+
+// fromPeer starts from any peer.
+func (t *topology) fromPeer(p peer, w *walk, in *reader, tr *trace) {
 	w.info.Peer = p.addrPort()
 	switch {
 	case p.bad:
 		w.lose(ReasonBadPeer)
-	case p.transport != nil || t.wantsPROXY(&p):
-		if cur := t.throughPROXY(&p, w, tr); cur.IsValid() {
+	case p.transport != nil || t.wantsPROXY(p.addr, p.unix):
+		if cur := t.throughPROXY(p, w, tr); cur.IsValid() {
 			t.outwards(cur, false, w, in, tr)
 		}
 	default:
 		w.info.ClientPort = p.port
 		t.outwards(p.addr, p.unix, w, in, tr)
 	}
-	t.describe(r, w, in)
 }
 
 // lose ends the walk without a client.
@@ -48,16 +57,16 @@ func (w *walk) found(addr netip.Addr) {
 }
 
 // wantsPROXY reports whether the peer is a hop that speaks PROXY.
-func (t *topology) wantsPROXY(p *peer) bool {
-	return len(t.nodes) > 0 && t.nodes[0].proxy && t.nodes[0].matches(p.addr, p.unix)
+func (t *topology) wantsPROXY(addr netip.Addr, unix bool) bool {
+	return len(t.nodes) > 0 && t.nodes[0].proxy && t.nodes[0].matches(addr, unix)
 }
 
 // throughPROXY takes the first hop's word from the PROXY header. It returns
 // the address to go on from, or an invalid one if the walk ended. A header
 // from a peer that is no such hop, and a such hop without a header, are
 // contradictions: the balancer is never the client.
-func (t *topology) throughPROXY(p *peer, w *walk, tr *trace) (cur netip.Addr) {
-	if !t.wantsPROXY(p) {
+func (t *topology) throughPROXY(p peer, w *walk, tr *trace) (cur netip.Addr) {
+	if !t.wantsPROXY(p.addr, p.unix) {
 		w.lose(ReasonMismatch)
 		tr.undeclaredPROXY(w)
 		return cur

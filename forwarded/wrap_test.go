@@ -2,6 +2,7 @@ package forwarded_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -25,6 +26,7 @@ func TestWrapHandsOn(t *testing.T) {
 	edge := forwarded.Hop{Name: "edge", From: []string{"10.0.16.0/20"}, For: forwarded.Sets("Edge-Client"), Proto: forwarded.Sets("Edge-Scheme")}
 	cert := albHop()
 	cert.ClientCert = forwarded.Sets("X-Amzn-Mtls-Clientcert")
+	longCert := "X-Amzn-Mtls-Clientcert: " + strings.Repeat("MIIB+/", 2000)
 	rfc7239 := forwarded.Hop{From: []string{"10.0.16.0/20"}, For: forwarded.Appends("Forwarded"), Proto: forwarded.Appends("Forwarded")}
 	for _, c := range []struct {
 		name  string
@@ -87,6 +89,12 @@ func TestWrapHandsOn(t *testing.T) {
 		{"a certificate that the hop set stays", []forwarded.Hop{cert}, albPeer,
 			[]string{"X-Forwarded-For: " + client, "X-Forwarded-Proto: https", "X-Amzn-Mtls-Clientcert: x", "X-Amzn-Mtls-Clientcert-Leaf: y"},
 			[]string{"X-Forwarded-For: " + client, "X-Forwarded-Proto: https", "X-Amzn-Mtls-Clientcert: x"}, true},
+		{"a long certificate stays whole beside what goes", []forwarded.Hop{cert}, albPeer,
+			[]string{"X-Forwarded-For: 6.6.6.6, " + client, "X-Forwarded-Proto: https", longCert, "X-Real-Ip: 6.6.6.6"},
+			[]string{"X-Forwarded-For: " + client, "X-Forwarded-Proto: https", longCert}, true},
+		{"so does one with commas", []forwarded.Hop{cert}, albPeer,
+			[]string{"X-Forwarded-For: " + client, "X-Forwarded-Proto: https", "X-Amzn-Mtls-Clientcert: a,, b,c", "X-Real-Ip: 6.6.6.6"},
+			[]string{"X-Forwarded-For: " + client, "X-Forwarded-Proto: https", "X-Amzn-Mtls-Clientcert: a,, b,c"}, true},
 		{"a certificate over http goes", []forwarded.Hop{cert}, albPeer,
 			[]string{"X-Forwarded-For: " + client, "X-Forwarded-Proto: http", "X-Amzn-Mtls-Clientcert: x"},
 			[]string{"X-Forwarded-For: " + client, "X-Forwarded-Proto: http"}, true},
@@ -104,6 +112,96 @@ func TestWrapHandsOn(t *testing.T) {
 				t.Errorf("the caller's header was changed to %v", r.Header)
 			}
 		})
+	}
+}
+
+// TestVouches: headers that a hop answers for stay if the request came through
+// it, as they are, and in no other case.
+func TestVouches(t *testing.T) {
+	proxy := forwarded.Trusted("10.0.16.0/20")
+	proxy.Vouches = []string{"x-forwarded-user", "X-Acme-User"}
+	nearest := proxy
+	nearest.From = []string{"127.0.0.1"}
+	secret := proxy
+	secret.Secret = forwarded.Secret{Header: "X-Origin-Secret", Values: []string{testSecret}}
+	list := func(h ...forwarded.Hop) []forwarded.Hop { return h }
+	user := []string{"X-Forwarded-User: ann, b", "X-Forwarded-User: c", "X-Acme-User: " + strings.Repeat("x", 5000)}
+	for _, c := range []struct {
+		name  string
+		hops  []forwarded.Hop
+		peer  string
+		chain string // X-Forwarded-For; "": none, nor a scheme
+		kept  bool
+	}{
+		{"through it", list(proxy), albPeer, client, true},
+		{"through it, with a forged list", list(proxy), albPeer, "6.6.6.6, " + client, true},
+		{"behind an inner hop", list(passingNginx(), proxy), nginxPeer, client + ", 10.0.16.5", true},
+		{"in front of an outer hop", list(nearest, albHop()), nginxPeer, client + ", 10.0.16.5", true},
+		{"in front of an outer hop that was not used", list(nearest, albHop()), nginxPeer, client, true},
+		{"the client is unknown", list(proxy), albPeer, "unknown", true},
+		{"the client is no address", list(proxy), albPeer, "localhost", true},
+		{"behind an inner hop, the client is unknown", list(passingNginx(), proxy), nginxPeer, "unknown, 10.0.16.5", true},
+
+		{"direct", list(proxy), directPeer, client, false},
+		{"direct, nothing else sent", list(proxy), directPeer, "", false},
+		{"a probe", list(proxy), albPeer, "", false},
+		{"not used behind an inner hop", list(passingNginx(), proxy), nginxPeer, client, false},
+		{"the inner hop lost the track", list(passingNginx(), proxy), nginxPeer, "unknown", false},
+		{"past the inner hop", list(passingNginx(), proxy), albPeer, client, false},
+		{"without its secret", list(secret), albPeer, client, false},
+		{"a bad peer", list(proxy), "x", client, false},
+		{"another hop's word", list(albHop(), nearest), albPeer, client, false},
+	} {
+		sent := append(slices.Clone(user), "X_Forwarded_User: 1", "X_Acme_User: 1", "x-acme-user: 1", "X-Forwarded-Groups: 1", "X-Acme-Group: 1")
+		if c.chain != "" {
+			sent = append(sent, "X-Forwarded-For: "+c.chain, "X-Forwarded-Proto: https")
+		}
+		r := get(c.peer, sent...)
+		r.Trailer = lines("X-Forwarded-User: 1", "X-Acme-User: 1", "X-Checksum: 1")
+		got, _ := pass(behind(t, c.hops...), r)
+		want := lines("X-Acme-Group: 1")
+		if c.kept {
+			want = lines(append(slices.Clone(user), "X-Acme-Group: 1")...)
+		}
+		header := got.Header.Clone()
+		header.Del("X-Forwarded-For")
+		header.Del("X-Forwarded-Proto")
+		if !reflect.DeepEqual(header, want) {
+			t.Errorf("%s: next got %.200v, want %.200v", c.name, header, want)
+		}
+		if !reflect.DeepEqual(got.Trailer, lines("X-Checksum: 1")) {
+			t.Errorf("%s: next got the trailer %v", c.name, got.Trailer)
+		}
+	}
+	got, _ := pass(behind(t, proxy), get(albPeer, "X-Forwarded-For: "+client, "X-Forwarded-User: ann"))
+	if got.Header.Get("X-Forwarded-User") != "ann" {
+		t.Errorf("where nothing else must go, next got %v", got.Header)
+	}
+}
+
+// TestVouchedSecret: a secret is removed on every path, whatever else is said
+// of its header.
+func TestVouchedSecret(t *testing.T) {
+	hop := albHop()
+	hop.Secret = forwarded.Secret{Header: "X-Origin-Secret", Values: []string{testSecret}}
+	hop.Vouches = []string{"X-Origin-Secret"}
+	vouching, plain := passingNginx(), albHop()
+	vouching.Vouches, plain.Secret = hop.Vouches, hop.Secret
+	for name, list := range map[string][]forwarded.Hop{"by the same hop": {hop}, "by an inner hop": {vouching, plain}} {
+		p, err := forwarded.Behind(list...)
+		if err != nil {
+			continue // refusing it is as good
+		}
+		for _, more := range []string{"Cookie: a", "X-Real-Ip: 6.6.6.6"} {
+			peer, chain := albPeer, client
+			if len(list) > 1 {
+				peer, chain = nginxPeer, client+", 10.0.16.5"
+			}
+			got, _ := pass(p, get(peer, "X-Forwarded-For: "+chain, "X-Forwarded-Proto: https", "X-Origin-Secret: "+testSecret, more))
+			if got.Header["X-Origin-Secret"] != nil {
+				t.Errorf("vouched for %s, beside %q: next got the secret", name, more)
+			}
+		}
 	}
 }
 
@@ -354,5 +452,24 @@ func TestContextOutlivesTheRequest(t *testing.T) {
 	close(start)
 	if info := <-done; info.Client.String() != client || info.Scheme != forwarded.HTTPS {
 		t.Errorf("the kept context now says %+v", info)
+	}
+}
+
+// TestContextPrintsNoHeaders: logging a context, as some code does, must not
+// log what the client sent.
+func TestContextPrintsNoHeaders(t *testing.T) {
+	const value = "bearer-0123456789"
+	r, _ := pass(behind(t, albHop()), get(albPeer, "X-Forwarded-For: 6.6.6.6, "+client, "X-Forwarded-Proto: https", "Authorization: "+value))
+	type key struct{}
+	derived, cancel := context.WithCancel(context.WithValue(r.Context(), key{}, 1))
+	defer cancel()
+	for _, ctx := range []context.Context{r.Context(), derived} {
+		text := fmt.Sprint(ctx) + fmt.Sprintf("%v %+v %s", ctx, ctx, ctx)
+		if strings.Contains(text, value) || strings.Contains(text, client) || strings.Contains(text, "Authorization") {
+			t.Errorf("the context prints as %.300s", text)
+		}
+		if !strings.Contains(text, "Forwarded") {
+			t.Errorf("the context does not tell what it is: %.300s", text)
+		}
 	}
 }

@@ -52,6 +52,10 @@ func TestParseFromMistakes(t *testing.T) {
 		{[]string{"0.0.0.0"}, "From[0]", "unspecified", `"any"`},
 		{[]string{"::"}, "From[0]", "unspecified", ""},
 		{[]string{"::ffff:0.0.0.0"}, "From[0]", "unspecified", ""},
+		{[]string{"fe80::1%eth0;x"}, "From[0]", "zone holds more", "interface's name"},
+		{[]string{"10.0.0.1", "fe80::1%Ethernet 2"}, "From[1]", "zone holds more", ""},
+		{[]string{"fe80::1%eth0,fe80::2"}, "From[0]", "zone holds more", ""},
+		{[]string{"fe80::1%"}, "From[0]", "not an address", ""},
 		{append(manyAddrs(123), "x"), "From[123]", "not an address", ""},
 	} {
 		var errs conferr.Errors
