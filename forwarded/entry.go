@@ -26,11 +26,13 @@ func parseAddress(s string) (addr netip.Addr, port uint16, ok bool) {
 
 // parseEntry reads one element of X-Forwarded-For, or a header that holds just
 // an address: v4, v4:port, v6, [v6] or [v6]:port. The unspecified address is
-// nobody's.
-func parseEntry(s string, e *entry) {
-	if addr, port, ok := parseAddress(s); ok {
-		*e = entry{addr: addr, port: port}
-		return
+// nobody's. maybe is false for what is known to be no address.
+func parseEntry(s string, maybe bool, e *entry) {
+	if maybe {
+		if addr, port, ok := parseAddress(s); ok {
+			*e = entry{addr: addr, port: port}
+			return
+		}
 	}
 	*e = entry{reason: ReasonMalformed}
 	if id, rest, ok := cutIdentifier(s); ok && rest == "" {

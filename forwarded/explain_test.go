@@ -145,6 +145,86 @@ func TestExplanationsAreCapped(t *testing.T) {
 	}
 }
 
+// TestExplanationsHideCredentials: whatever hop wrote it and however it is
+// spelled, a header that is called a token or the like is named, not shown.
+func TestExplanationsHideCredentials(t *testing.T) {
+	hop := albHop()
+	hop.Secret = forwarded.Secret{Header: "X-Forwarded-Proof", Values: []string{testSecret}}
+	hop.Vouches = []string{"X-Forwarded-Access-Token", "X-Acme-Password"}
+	p := behind(t, hop)
+	names := strings.Fields("X-Amzn-Oidc-Accesstoken X_Amzn_Oidc_Accesstoken x.amzn.oidc.accesstoken X-Forwarded-Access-Token X_Forwarded_Access_Token " +
+		"X-Auth-Request-Access-Token X-Auth-Request-Set-Cookie X-Forwarded-Authorization X-Forwarded-Client-Secret X-Forwarded-Cookie X-Ms-Token-Aad-Id-Token " +
+		"X-Ms-Client-Principal X-Azure-Fdid X_AZURE_FDID X-Forwarded-Assertion X-Acme-Password X_Acme_Password X-Forwarded-Proof X_Forwarded_Proof x-forwarded-proof")
+	for _, peer := range []string{albPeer, directPeer} {
+		sent := []string{"X-Forwarded-For: " + client, "X-Forwarded-Proto: https", "X-Forwarded-Email: shown", "Authorization: hunter2", "Cookie: a=hunter2"}
+		for _, name := range names {
+			sent = append(sent, name+": hunter2", name+": hunter2, hunter2")
+		}
+		proven := get(peer, append(slices.DeleteFunc(slices.Clone(sent), func(line string) bool { return strings.HasPrefix(line, "X-Forwarded-Proof: ") }),
+			"X-Forwarded-Proof: "+testSecret)...)
+		for _, r := range []*http.Request{get(peer, sent...), proven} {
+			e := p.Explain(r)
+			for how, text := range map[string]string{"text": e.String(), "JSON": string(e.JSON()), "HTML": string(e.HTML()), "fmt": fmt.Sprintf("%+v %#v", e, e)} {
+				if strings.Contains(text, "hunter2") || strings.Contains(text, testSecret) {
+					t.Errorf("%s shows a credential:\n%s", how, text)
+				}
+				if !strings.Contains(text, "shown") {
+					t.Errorf("%s shows nothing at all:\n%s", how, text)
+				}
+				for _, name := range names {
+					if !strings.Contains(text, name) {
+						t.Errorf("%s does not name %s", how, name)
+					}
+				}
+			}
+		}
+		e := p.Explain(proven)
+		kept := slices.ContainsFunc(e.Steps, func(s forwarded.Step) bool { return s.Name == "X-Forwarded-Access-Token" && s.Verdict == "kept" })
+		if kept != (peer == albPeer) {
+			t.Errorf("from %s: the fate of a hidden header that the hop vouches for is told wrongly:\n%v", peer, e)
+		}
+	}
+}
+
+// TestExplanationsOfManyHeaders: many names are as well bounded as many lines.
+func TestExplanationsOfManyHeaders(t *testing.T) {
+	r := get(albPeer, "X-Forwarded-For: "+client, "X-Forwarded-Proto: https")
+	for i := range 10_000 {
+		r.Header[fmt.Sprintf("X-Forwarded-%d", i)] = []string{strings.Repeat("x", 60)}
+	}
+	e := behind(t, albHop()).Explain(r)
+	for name, size := range map[string]int{"text": len(e.String()), "JSON": len(e.JSON()), "HTML": len(e.HTML())} {
+		if size > 300_000 {
+			t.Errorf("%s has %d bytes, in %d steps", name, size, len(e.Steps))
+		}
+	}
+	if !strings.Contains(e.String(), "more") {
+		t.Error("nothing says that headers were left out")
+	}
+}
+
+// TestExplainSchemeFromPROXY: the scheme behind an NLB that ends TLS comes
+// from the PROXY header, not from the socket.
+func TestExplainSchemeFromPROXY(t *testing.T) {
+	for _, c := range []struct {
+		hop         forwarded.Hop
+		tls         bool
+		destination string
+		scheme      string
+		rule        string
+	}{
+		{forwarded.NLBTLS("10.0.16.0/20"), false, "10.0.16.5:443", "https", "PROXY header"},
+		{forwarded.NLBTLS("10.0.16.0/20"), true, "10.0.16.5:80", "http", "PROXY header"},
+		{forwarded.NLBTCP("10.0.16.0/20"), true, "10.0.16.5:443", "https", "socket"},
+	} {
+		e := behind(t, c.hop).Explain(refRequest{remote: albPeer, host: ourHost, tls: c.tls, transport: through(albPeer, client+":5000", c.destination)}.request())
+		i := slices.IndexFunc(e.Steps, func(s forwarded.Step) bool { return s.Subject == "scheme" })
+		if i < 0 || e.Steps[i].Value != c.scheme || e.Steps[i].Verdict != "known" || !strings.Contains(e.Steps[i].Rule, c.rule) {
+			t.Errorf("%s, %s: want %s by the %s:\n%v", c.hop.Name, c.destination, c.scheme, c.rule, e)
+		}
+	}
+}
+
 func TestExplanationJSON(t *testing.T) {
 	var got struct {
 		Info     map[string]any
@@ -213,6 +293,9 @@ func TestExplainHandlerRefuses(t *testing.T) {
 		if rec.Code != http.StatusNotFound || strings.Contains(rec.Body.String(), "198.51.100.9") {
 			t.Errorf("%s: %d %s", name, rec.Code, rec.Body)
 		}
+		if got := rec.Header().Get("Cache-Control"); !strings.Contains(got, "no-store") {
+			t.Errorf("%s: the refusal may be cached: %q", name, got)
+		}
 	}
 }
 
@@ -240,5 +323,17 @@ func TestExplainHandler(t *testing.T) {
 		if csp := h.Get("Content-Security-Policy"); strings.HasPrefix(want, "text/html") && !strings.Contains(csp, "default-src 'none'") {
 			t.Errorf("the page may load things: %q", csp)
 		}
+	}
+}
+
+// TestExplainHandlerVaries: what an outer middleware varies by stays.
+func TestExplainHandlerVaries(t *testing.T) {
+	p := behind(t, albHop())
+	page := p.ExplainHandler(func(*http.Request) bool { return true })
+	rec := httptest.NewRecorder()
+	rec.Header().Set("Vary", "Origin")
+	page.ServeHTTP(rec, get(directPeer, "Accept: application/json"))
+	if got := rec.Header().Values("Vary"); !slices.Equal(got, []string{"Origin", "Accept"}) {
+		t.Errorf("Vary is %q, want Origin and Accept", got)
 	}
 }

@@ -3,6 +3,7 @@ package forwarded
 import (
 	"net/http"
 	"net/netip"
+	"strings"
 
 	"github.com/knownhops/knownhops/internal/hostport"
 )
@@ -31,19 +32,31 @@ type forCursor struct {
 	header string
 	list   list
 	count  int // elements read
+
+	noAddress int // an element of this length has been tried: to try again would cost again
 }
 
 func (in *reader) lines(rd *reading) []string { return in.header[rd.header] }
 
 // soleAddress is what most requests need of all that follows: a header whose
-// only line is one IPv4 address.
+// only line is one address.
 func (in *reader) soleAddress(n *node) (addr netip.Addr, port uint16, ok bool) {
 	rd := &n.read[kindFor]
 	if !rd.readable() {
 		return netip.Addr{}, 0, false
 	}
-	addr, port, ok = hostport.ParseIPv4(rd.whole(in.lines(rd)))
-	return addr, port, ok && !addr.IsUnspecified()
+	line := rd.whole(in.lines(rd))
+	in.entries.noAddress = 0
+	if addr, port, ok = hostport.ParseIPv4(line); ok {
+		return addr, port, !addr.IsUnspecified()
+	}
+	if line == "" || strings.IndexByte(line, ',') >= 0 {
+		return netip.Addr{}, 0, false
+	}
+	if addr, port, ok = parseAddress(line); !ok {
+		in.entries.noAddress = len(line)
+	}
+	return addr, port, ok
 }
 
 // readFor reads what hop n wrote about who connected to it. first says that no
@@ -115,7 +128,7 @@ func (c *forCursor) next(e *entry, elem *element) {
 	}
 	c.count++
 	if !c.list.quoted {
-		parseEntry(item, e)
+		parseEntry(item, len(item) != c.noAddress, e)
 		return
 	}
 	var ok bool

@@ -3,6 +3,7 @@ package forwarded
 import (
 	"crypto/subtle"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -45,7 +46,7 @@ func (s Secret) String() string {
 
 // Format prints String for every verb: %d and its like would otherwise print
 // the fields.
-func (s Secret) Format(f fmt.State, _ rune) { fmt.Fprint(f, s.String()) }
+func (s Secret) Format(f fmt.State, _ rune) { io.WriteString(f, s.String()) }
 
 // LogValue keeps the values out of logs.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }

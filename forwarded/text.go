@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"strconv"
 	"strings"
@@ -81,14 +82,13 @@ func ParseHops(s string) ([]Hop, error) {
 	if len(texts) > maxHops {
 		return nil, fmt.Errorf("%d hops, more than any real deployment has; declare at most %d", len(texts), maxHops)
 	}
-	show := quoteCapped
-	if strings.Contains(strings.ToLower(s), "secret") {
-		show = func(s string) string { return fmt.Sprintf("a part of %d bytes (not shown: there is a secret)", len(s)) }
-	}
 	var hops []Hop
 	var errs []error
 	for i, text := range texts {
-		h, err := parseHop(text, show)
+		h, err := parseHop(text)
+		if err != nil && strings.Contains(strings.ToLower(s), "secret") {
+			err = errHidden
+		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("hop %d: %w", i+1, err))
 		}
@@ -100,13 +100,16 @@ func ParseHops(s string) ([]Hop, error) {
 	return hops, nil
 }
 
-// parseHop reads one hop; show quotes parts of it for errors.
-func parseHop(text string, show func(string) string) (Hop, error) {
+// errHidden stands for what is wrong in a text that holds a secret: a misplaced
+// separator makes any part of it a part of the secret.
+var errHidden = errors.New("cannot be read (nothing of it is shown, for there is a secret, which is written Header:env:NAME or Header:file:PATH)")
+
+func parseHop(text string) (Hop, error) {
 	head, keys, _ := strings.Cut(text, ";")
 	name, list, _ := strings.Cut(head, "=")
 	f, ok := presets[plainName(name)]
 	if !ok {
-		return Hop{}, fmt.Errorf("%s is no preset", show(name))
+		return Hop{}, fmt.Errorf("%s is no preset", quoteCapped(name))
 	}
 	h := f(splitList(list)...)
 	for pair := range strings.SplitSeq(keys, ";") {
@@ -115,10 +118,10 @@ func parseHop(text string, show func(string) string) (Hop, error) {
 		}
 		key, value, ok := strings.Cut(pair, "=")
 		if !ok {
-			return Hop{}, fmt.Errorf("%s is not key=value", show(pair))
+			return Hop{}, fmt.Errorf("%s is not key=value", quoteCapped(pair))
 		}
 		if err := h.setText(key, value); err != nil {
-			return Hop{}, fmt.Errorf("%s: %w", show(key), err)
+			return Hop{}, fmt.Errorf("%s: %w", quoteCapped(key), err)
 		}
 	}
 	return h, nil
@@ -186,6 +189,9 @@ func onlyTrue(b bool) string {
 	}
 	return ""
 }
+
+// Format prints String for every verb: others would print the fields.
+func (h Hop) Format(f fmt.State, _ rune) { io.WriteString(f, h.String()) }
 
 // MarshalText writes the hop as ParseHops reads it, with the preset "hop" and
 // every field that is not zero. A literal secret becomes "[redacted]".

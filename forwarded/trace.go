@@ -161,8 +161,13 @@ func (t *topology) explainHeaders(r *http.Request, w *walk, tr *trace) {
 			continue
 		}
 		for i, line := range r.Header[name] {
-			if i == maxLines || len(tr.steps) > maxSteps {
-				tr.steps = append(tr.steps, Step{Subject: "header", Name: quoteName(name), Verdict: "more", Text: fmt.Sprintf("%d more lines", len(r.Header[name])-i)})
+			if len(tr.steps) >= maxSteps {
+				tr.steps = append(tr.steps, Step{Subject: "header", Verdict: "more", Rule: "the rest is not shown"})
+				return
+			}
+			if i == maxLines {
+				more := fmt.Sprintf("%d more lines", len(r.Header[name])-i)
+				tr.steps = append(tr.steps, Step{Subject: "header", Name: quoteName(name), Verdict: "more", Text: more})
 				break
 			}
 			tr.steps = append(tr.steps, t.headerStep(name, line, keeps, w))

@@ -1,6 +1,7 @@
 package forwarded_test
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
@@ -72,6 +73,8 @@ func warnCases() []warnCase {
 		{"nobody is declared", forwarded.Config{}, get(directPeer, plain...), "W6", []string{"198.51.100.9"}, nil, warn},
 		{"no secret", hops(secret), get(albPeer, plain...), "W6",
 			[]string{`"alb"`, "without its secret"}, []string{"secret header"}, warn},
+		{"no secret, and it looks like a balancer", hops(secret), get(albPeer, with("X-Amzn-Trace-Id: Root=1-2-3")...), "W6",
+			[]string{`"alb"`, "without its secret"}, []string{"secret header"}, warn},
 		{"Connection nominates", hops(albHop()), get(albPeer, with("Connection: close, x-forwarded-for")...), "W7",
 			[]string{"Connection"}, []string{"hop-by-hop"}, warn},
 		{"Connection nominates an alias", hops(albHop()), get(albPeer, with("Connection: X_Real_Ip")...), "W7", nil, nil, warn},
@@ -92,6 +95,12 @@ func warnCases() []warnCase {
 			[]string{`"www.example.com"`, "host_not_allowed"}, []string{"Config.Hosts"}, warn},
 		{"a host that a hop replaced", hops(forwarded.Apache("127.0.0.1")), get(nginxPeer, "X-Forwarded-For: "+client), "W11",
 			[]string{"host_replaced"}, []string{"replaces Host"}, warn},
+		{"a host that is not ours, by a hop's word", forwarded.Config{Hops: []forwarded.Hop{forwarded.Caddy("127.0.0.1")}, Hosts: []string{ourHost}},
+			get(nginxPeer, "X-Forwarded-For: "+client, "X-Forwarded-Proto: https", "X-Forwarded-Host: evil.example"), "W11",
+			[]string{`"evil.example"`, "host_not_allowed"}, []string{"Config.Hosts"}, warn},
+		{"no host, by a hop's word", hops(forwarded.Caddy("127.0.0.1")),
+			get(nginxPeer, "X-Forwarded-For: "+client, "X-Forwarded-Proto: https", "X-Forwarded-Host: a b"), "W11",
+			[]string{`"a b"`, "bad_host"}, nil, warn},
 		{"past the inner hop", hops(nginxHop(), albHop()), get(albPeer, plain...), "W12",
 			[]string{`past hop "nginx"`}, []string{"remove it from Hops", "narrow From"}, warn},
 		{"a re-encrypted leg", hops(albHop()), reencrypted, "W13",
@@ -217,6 +226,83 @@ func TestWarningsOncePerMinuteAndNetwork(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A level is a logbook that refuses what is less important.
+type level struct {
+	*logbook
+	min slog.Level
+}
+
+// Enabled makes a level differ from its logbook.
+func (l level) Enabled(_ context.Context, at slog.Level) bool { return at >= l.min }
+
+// TestProbesTakeNoTurn: health checks come every few seconds from the same
+// subnet as the mistake that W1 is there for.
+func TestProbesTakeNoTurn(t *testing.T) {
+	for _, c := range []struct {
+		min  slog.Level
+		want string // levels, in order
+	}{
+		{slog.LevelDebug, "DEBUG WARN"},
+		{slog.LevelInfo, "WARN"},
+		{slog.LevelError, ""},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var log logbook
+			p := newPolicy(t, forwarded.Config{Hops: []forwarded.Hop{albHop()}, Logger: slog.New(level{&log, c.min})})
+			for range 3 {
+				pass(p, get(albPeer))
+			}
+			time.Sleep(time.Second)
+			for range 3 {
+				pass(p, get(albPeer, "X-Forwarded-Proto: https"))
+				pass(p, get(albPeer))
+			}
+			var levels []string
+			list := log.take()
+			for _, e := range list {
+				levels = append(levels, e.level.String())
+				if e.attrs["code"] != "W1" || e.attrs["suppressed"] != "0" {
+					t.Errorf("from %v: %+v, want W1 with none suppressed", c.min, e)
+				}
+			}
+			if got := strings.Join(levels, " "); got != c.want {
+				t.Errorf("from %v: logged at %q, want %q: %+v", c.min, got, c.want, list)
+			}
+			time.Sleep(time.Minute)
+			pass(p, get(albPeer, "X-Forwarded-Proto: https"))
+			for _, e := range log.take() {
+				if e.attrs["suppressed"] != "2" {
+					t.Errorf("from %v: %s suppressed, want the two mistakes without the probes", c.min, e.attrs["suppressed"])
+				}
+			}
+		})
+	}
+}
+
+// TestWarningsOnUnixSockets: there is no address to name.
+func TestWarningsOnUnixSockets(t *testing.T) {
+	for _, c := range []struct{ header, code string }{
+		{"X-Forwarded-For: " + client, "W6"},
+		{"X-Amzn-Trace-Id: Root=1-2-3", "W14"},
+	} {
+		var log logbook
+		p := newPolicy(t, forwarded.Config{Hops: []forwarded.Hop{albHop()}, Logger: log.logger()})
+		pass(p, refRequest{remote: "@", unix: true, host: ourHost, header: lines("X-Forwarded-Proto: https", c.header)}.request())
+		list := log.take()
+		if len(list) != 1 || list[0].attrs["code"] != c.code {
+			t.Errorf("logged %+v, want %s", list, c.code)
+			continue
+		}
+		e := list[0]
+		if !strings.Contains(e.message, "unix socket") || !strings.Contains(e.attrs["fix"], "(unix, say)") || e.attrs["peer"] != "unix" {
+			t.Errorf("%s does not say that it was a unix socket: %+v", c.code, e)
+		}
+		if strings.Contains(e.message+e.attrs["fix"], "invalid") {
+			t.Errorf("%s names an address that there is not: %+v", c.code, e)
+		}
 	}
 }
 
