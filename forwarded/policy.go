@@ -58,6 +58,10 @@ func (p *Policy) load() *topology {
 	if t := p.state.Load(); t != nil {
 		return t
 	}
+	return p.loadZero()
+}
+
+func (p *Policy) loadZero() *topology {
 	p.state.CompareAndSwap(nil, &topology{limits: &p.limits})
 	return p.state.Load()
 }
