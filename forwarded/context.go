@@ -51,8 +51,11 @@ func (c *carrier) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// String keeps fmt from printing the request with its headers.
-func (c *carrier) String() string { return fmt.Sprint(c.Context) + ".WithForwarded" }
+// Format keeps fmt from printing the request with its headers.
+func (c *carrier) Format(f fmt.State, _ rune) { fmt.Fprint(f, c.Context, ".WithForwarded") }
+
+// String is for package context, which asks its parents for it.
+func (c *carrier) String() string { return fmt.Sprint(c) }
 
 // carried returns what an outer Wrap left, or nil.
 func carried(r *http.Request) *carrier {

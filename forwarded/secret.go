@@ -16,7 +16,7 @@ import (
 // Each of Values is a reference, "env:NAME" or "file:PATH", read when the
 // Policy is made, or the secret itself; at least 16 bytes. List two while
 // rotating. The zero Secret means none. Nothing here prints a secret: String,
-// LogValue, every verb of fmt and the marshallers write a reference or
+// LogValue, the verbs of fmt that vet lets pass and the marshallers write a reference or
 // "[redacted]", which New refuses. fmt may not call methods of unexported
 // fields, though: a struct that hides a Secret in one should hold references.
 type Secret struct {

@@ -177,14 +177,17 @@ func (t *topology) warn(r *http.Request, w *walk, in *reader, set warnSet) {
 
 func (t *topology) log(r *http.Request, w *walk, level slog.Level, warning Warning, suppressed int) {
 	t.logger().Log(context.WithoutCancel(r.Context()), level, "forwarded: "+warning.Message,
-		"code", warning.Code, "fix", warning.Fix, "peer", peerName(w.info.Peer), "host", quoteCapped(r.Host), "suppressed", suppressed)
+		"code", warning.Code, "fix", warning.Fix, "peer", peerName(w.info), "host", quoteCapped(r.Host), "suppressed", suppressed)
 }
 
-func peerName(peer netip.AddrPort) string {
-	if !peer.IsValid() {
-		return "unix"
+func peerName(info Info) string {
+	switch {
+	case info.Peer.IsValid():
+		return info.Peer.String()
+	case info.Reason == ReasonBadPeer:
+		return "unreadable"
 	}
-	return peer.String()
+	return "unix"
 }
 
 // warnNested says that two Policies are in one chain.
