@@ -868,7 +868,7 @@ func refNodePort(s string) bool {
 
 // refHidden recognises an obfuscated identifier.
 func refHidden(s string) bool {
-	return len(s) > 1 && s[0] == '_' && strings.Trim(s[1:], "._-0123456789"+
+	return len(s) > 1 && len(s) <= 128 && s[0] == '_' && strings.Trim(s[1:], "._-0123456789"+
 		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
 }
 
