@@ -57,12 +57,12 @@ func (t *topology) lookCloser(name string, seen *sighting) {
 		if !t.isExtra(name) {
 			return
 		}
-		alias = !t.writes(name)
+		alias = !t.declares(name)
 	}
 	seen.family = true
 	seen.alias = seen.alias || alias
-	seen.host = seen.host || (name == xfHost || name == xfPre) && !t.writes(name)
-	seen.rfc7239 = seen.rfc7239 || name == rfc7239 && !t.writes(name)
+	seen.host = seen.host || (name == xfHost || name == xfPre) && !t.declares(name)
+	seen.rfc7239 = seen.rfc7239 || name == rfc7239 && !t.declares(name)
 	if !t.cfg.DangerouslyKeepUnverified {
 		seen.drop++
 	}

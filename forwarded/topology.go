@@ -9,7 +9,7 @@ import (
 )
 
 // A topology is a compiled Config: for each hop, where in which header its
-// words stand. It is immutable.
+// words stand. It is immutable, but for usualHost, which changes no answer.
 type topology struct {
 	limits *limiter // the Policy's own, which tells whose topology it is
 	cfg    Config
@@ -97,9 +97,11 @@ func (t *topology) noteNames(n *node) {
 	}
 }
 
-// writes reports whether any hop leaves a value in the header.
-func (t *topology) writes(name string) bool {
-	return slices.ContainsFunc(t.nodes, func(n node) bool { return slices.Contains(n.writes, name) })
+// declares reports whether any hop leaves a value in the header or vouches for it.
+func (t *topology) declares(name string) bool {
+	return slices.ContainsFunc(t.nodes, func(n node) bool {
+		return slices.Contains(n.writes, name) || slices.Contains(n.vouches, name)
+	})
 }
 
 func compileReading(hops []Hop, i int, k kind) reading {

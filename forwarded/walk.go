@@ -63,7 +63,7 @@ func (t *topology) wantsPROXY(addr netip.Addr, unix bool) bool {
 
 // throughPROXY takes the first hop's word from the PROXY header. It returns
 // the address to go on from, or an invalid one if the walk ended. A header
-// from a peer that is no such hop, and a such hop without a header, are
+// from a peer that is no such hop, and such a hop without a header, are
 // contradictions: the balancer is never the client.
 func (t *topology) throughPROXY(p peer, w *walk, tr *trace) (cur netip.Addr) {
 	if !t.wantsPROXY(p.addr, p.unix) {
@@ -109,7 +109,7 @@ func (t *topology) outwards(cur netip.Addr, unix bool, w *walk, in *reader, tr *
 			return
 		}
 		w.info.Hops++
-		if tr != nil {
+		if tr != nil { // a nil trace ignores calls, but on this path they would cost
 			tr.hop(n, cur, unix)
 		}
 		if addr, port, ok := in.soleAddress(n); ok {

@@ -33,6 +33,8 @@ func hops(list ...forwarded.Hop) forwarded.Config { return forwarded.Config{Hops
 func warnCases() []warnCase {
 	secret := albHop()
 	secret.Secret = forwarded.Secret{Header: "X-Origin-Secret", Values: []string{testSecret}}
+	vouching := albHop()
+	vouching.Vouches = []string{"X-Acme-User"}
 	reencrypted := get(albPeer, "X-Forwarded-For: "+client, "X-Forwarded-Proto: http")
 	reencrypted.TLS = &tls.ConnectionState{}
 	proxied := func(peer string) *http.Request {
@@ -78,6 +80,8 @@ func warnCases() []warnCase {
 		{"Connection nominates", hops(albHop()), get(albPeer, with("Connection: close, x-forwarded-for")...), "W7",
 			[]string{"Connection"}, []string{"hop-by-hop"}, warn},
 		{"Connection nominates an alias", hops(albHop()), get(albPeer, with("Connection: X_Real_Ip")...), "W7", nil, nil, warn},
+		{"a stranger's copy of a vouched header", hops(vouching), get(directPeer, "X-Acme-User: ann"), "W6", nil, nil, warn},
+		{"an alias of a vouched header", hops(vouching), get(albPeer, with("X_Acme_User: ann")...), "W8", nil, nil, warn},
 		{"an alias", hops(albHop()), get(albPeer, with("X_Forwarded_For: 192.0.2.1")...), "W8",
 			[]string{"CGI"}, []string{"drop_invalid_header_fields"}, warn},
 		{"more entries than the hop writes", hops(forwarded.Caddy("127.0.0.1")),
