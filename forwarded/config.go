@@ -181,6 +181,9 @@ func checkRule(field string, h *Hop, k kind, errs *ConfigErrors) {
 		if rule.op == appendsSelf && k != kindFor {
 			add("only For has an address of the hop's own", "use Appends")
 		}
+		if rule.op == relays && (k == kindFor || k == kindCert) {
+			add("Relays is for what a proxy says once about the whole way", "use Appends or Sets")
+		}
 		if rule.op == appends && k == kindCert {
 			add("a client certificate is no list", "use Sets")
 		}

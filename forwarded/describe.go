@@ -18,7 +18,7 @@ func (t *topology) describe(r *http.Request, w *walk, in *reader) {
 		w.bySocket(r, port)
 	case in.spoke && t.cfg.DangerouslyLocalPeerIsClient:
 		t.speakerIsClient(r, w, in, port)
-	case w.speaks(len(t.nodes), in):
+	case w.speaks(len(t.nodes), in) && !t.strayed(w):
 		t.connection(r, &t.nodes[k-1], w, in)
 	default:
 		w.info.Scheme, w.info.Port = SchemeUnknown, 0
@@ -34,6 +34,13 @@ func (w *walk) speaks(hops int, in *reader) bool {
 		return true
 	}
 	return w.info.Hops == hops && w.onlyClientMissing(in)
+}
+
+// strayed reports whether a hop that relays has not recognised the one in
+// front of it: then it has taken that one for the client, and what it says is
+// said of the connection in between.
+func (t *topology) strayed(w *walk) bool {
+	return w.info.Reason == ReasonMismatch && t.nodes[w.info.Hops-1].relayed
 }
 
 func (w *walk) onlyClientMissing(in *reader) bool {

@@ -211,11 +211,13 @@ func Fly() Hop {
 }
 
 // Proxy is this module's own package proxy with its default headers: it
-// appends to X-Forwarded-For and sets X-Forwarded-Proto, -Host and -Port.
+// appends to X-Forwarded-For, and writes the client's scheme, host and port, as
+// it understood them, to X-Forwarded-Proto, -Host and -Port. Declare behind it
+// the hops that it was told of itself.
 func Proxy(from ...string) Hop {
 	return Hop{
 		Name: "proxy", From: from,
-		For: Appends(xff), Proto: Sets(xfProto), Host: Sets(xfHost), Port: Sets(xfPort),
+		For: Appends(xff), Proto: Relays(xfProto), Host: Relays(xfHost), Port: Relays(xfPort), Prefix: Relays(xfPre),
 	}
 }
 

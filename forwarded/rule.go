@@ -22,6 +22,7 @@ const (
 	sets
 	appends
 	appendsSelf
+	relays
 	drops
 	fromPROXY
 )
@@ -38,6 +39,14 @@ func Appends(header string) Rule { return Rule{appends, http.CanonicalHeaderKey(
 func AppendsWithSelf(header string) Rule {
 	return Rule{appendsSelf, http.CanonicalHeaderKey(header)}
 }
+
+// Relays writes, in place of whatever came in header, what the hop itself has
+// found out about the client's own connection, beyond the proxies in front of
+// it. To a request that came straight to the hop that is [Sets]; what a hop
+// further out wrote survives, as the hop understood it. It is what this module's
+// package proxy does. It is not legal for the For rule, where each connection
+// has an entry of its own.
+func Relays(header string) Rule { return Rule{relays, http.CanonicalHeaderKey(header)} }
 
 // Passes leaves whatever came, the client's own words included.
 func Passes() Rule { return Rule{} }
@@ -62,7 +71,9 @@ func Drops(headers ...string) Rule {
 func FromPROXY() Rule { return Rule{op: fromPROXY} }
 
 // writes reports whether the hop leaves a value of its own in a header.
-func (r Rule) writes() bool { return r.op == sets || r.op == appends || r.op == appendsSelf }
+func (r Rule) writes() bool {
+	return r.op == sets || r.op == appends || r.op == appendsSelf || r.op == relays
+}
 
 // dropsHeader reports whether the rule removes header.
 func (r Rule) dropsHeader(header string) bool {
@@ -72,7 +83,7 @@ func (r Rule) dropsHeader(header string) bool {
 // ruleWords are the words of the text form; those that end in a colon take a
 // header name.
 var ruleWords = [...]string{
-	passes: "passes", sets: "sets:", appends: "appends:", appendsSelf: "appends-self:", drops: "drops", fromPROXY: "proxy",
+	passes: "passes", sets: "sets:", appends: "appends:", appendsSelf: "appends-self:", relays: "relays:", drops: "drops", fromPROXY: "proxy",
 }
 
 // String is the text form that [ParseHops] reads: "appends:X-Forwarded-For".
@@ -102,7 +113,7 @@ func (r *Rule) UnmarshalText(text []byte) error {
 	}
 	o := slices.Index(ruleWords[:], word)
 	if o < 0 {
-		return fmt.Errorf("rule %q is none of passes, sets:H, appends:H, appends-self:H, drops, drops:H, proxy", text)
+		return fmt.Errorf("rule %q is none of passes, sets:H, appends:H, appends-self:H, relays:H, drops, drops:H, proxy", text)
 	}
 	*r = Rule{op(o), http.CanonicalHeaderKey(names)}
 	return nil

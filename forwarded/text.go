@@ -72,7 +72,7 @@ func plainName(s string) string {
 //	secret=HEADER:env:NAME,file:PATH   percent-encoded
 //	vouches=HEADER,HEADER
 //	for= proto= host= port= prefix= clientcert=
-//	                     passes, sets:H, appends:H, appends-self:H, drops, drops:H,H or proxy
+//	                     passes, sets:H, appends:H, appends-self:H, relays:H, drops, drops:H,H or proxy
 //
 // The presets are the functions of this package in lower case (nlb-tls,
 // nginx-passing), and "hop", which has no rules. The error names every hop

@@ -31,6 +31,7 @@ type node struct {
 	proxy        bool // the client comes from a PROXY header
 	proxyScheme  bool // so does the scheme
 	replacesHost bool // this hop or one further in does
+	relayed      bool // a hop further in says something of this one's connection
 	read         [kinds]reading
 	writes       []string // every header that it leaves a value in
 	vouches      []string // further headers that it replaces or removes
@@ -41,12 +42,13 @@ type node struct {
 // fixed when the Policy is made: how many entries hops further in add to the
 // right of it.
 type reading struct {
-	header string // "": the hop writes none
-	pos    int    // entries to the right of it
-	exact  bool   // the hop replaced what came, so nothing may stand to its left
-	self   bool   // an address of its own stands right of it, included in pos
-	single bool   // the word can be all of the header: no list, no RFC 7239
-	lostBy int    // 1 + the index of the inner hop that destroys it; 0: none
+	header  string // "": the hop writes none
+	pos     int    // entries to the right of it
+	exact   bool   // the hop replaced what came, so nothing may stand to its left
+	self    bool   // an address of its own stands right of it, included in pos
+	single  bool   // the word can be all of the header: no list, no RFC 7239
+	relayed bool   // a hop further in says it, as it understood it
+	lostBy  int    // 1 + the index of the inner hop that destroys it; 0: none
 }
 
 // readable reports whether the hop writes the header and the word survives.
@@ -72,6 +74,7 @@ func (t *topology) compileNodes() {
 		n.replacesHost = hops[i].ReplacesHost || i > 0 && nodes[i-1].replacesHost
 		for k := range kinds {
 			n.read[k] = compileReading(hops, i, k)
+			n.relayed = n.relayed || n.read[k].relayed
 			if h := n.read[k].header; h != "" && !slices.Contains(n.writes, h) {
 				n.writes = append(n.writes, h)
 			}
@@ -105,24 +108,36 @@ func (t *topology) declares(name string) bool {
 }
 
 func compileReading(hops []Hop, i int, k kind) reading {
-	rule := *hops[i].rule(k)
-	if !rule.writes() {
-		return reading{}
-	}
-	rd := reading{header: rule.header, exact: rule.op == sets}
-	if rule.op == appendsSelf {
-		rd.self, rd.pos = true, 1
-	}
+	rd := ownReading(*hops[i].rule(k))
 	for j := i - 1; j >= 0; j-- {
-		added, erased := hops[j].effect(rule.header, k)
+		if rule := *hops[j].rule(k); rule.op == relays {
+			rd = reading{header: rule.header, exact: true, relayed: true}
+			continue // whatever the hops further out have done to the header
+		}
+		if rd.header == "" || rd.lostBy != 0 {
+			continue
+		}
+		added, erased := hops[j].effect(rd.header, k)
 		if erased {
 			rd.lostBy = j + 1
-			break
 		}
 		rd.pos += added
 	}
 	rd.single = rd.pos == 0 && rd.header != rfc7239
 	return rd
+}
+
+// ownReading is where a hop's word stands when it leaves the hop.
+func ownReading(rule Rule) reading {
+	switch rule.op {
+	case sets, relays:
+		return reading{header: rule.header, exact: true}
+	case appends:
+		return reading{header: rule.header}
+	case appendsSelf:
+		return reading{header: rule.header, self: true, pos: 1}
+	}
+	return reading{}
 }
 
 // effect says what the hop does to another hop's word of kind k in header:
