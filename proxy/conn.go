@@ -1,0 +1,52 @@
+package proxy
+
+import (
+	"context"
+	"net"
+	"sync/atomic"
+	"time"
+)
+
+// A conn is one HTTP/1.1 connection to an upstream. It serves one exchange at
+// a time.
+type conn struct {
+	net.Conn
+	pool *pool
+
+	read, write deadline
+	nonblocking nonblocking // reads what is there, without waiting
+	uses        int         // exchanges begun
+	idleUntil   time.Time   // while in the pool
+	keep        time.Duration
+	aborted     atomic.Bool
+}
+
+func newConn(c net.Conn, p *pool) *conn {
+	return &conn{Conn: c, pool: p, read: readDeadline(c), write: writeDeadline(c),
+		nonblocking: newNonblocking(c), keep: p.idleTimeout}
+}
+
+// reused reports whether an earlier exchange went over the connection. The
+// upstream may be closing it at this moment.
+func (c *conn) reused() bool { return c.uses > 1 }
+
+// abort makes every read and write fail at once. Any goroutine may call it.
+func (c *conn) abort() {
+	c.aborted.Store(true)
+	c.SetDeadline(time.Unix(1, 0))
+}
+
+// watch aborts the connection when ctx ends. The returned function ends the
+// watch; it reports false if the connection was aborted.
+func (c *conn) watch(ctx context.Context) func() bool {
+	if ctx.Done() == nil {
+		return func() bool { return true }
+	}
+	return context.AfterFunc(ctx, c.abort)
+}
+
+// dead reports whether the upstream has closed the connection or sent
+// something unasked, as far as that is known here.
+func (c *conn) dead() bool {
+	return !c.nonblocking.quiet()
+}

@@ -1,0 +1,211 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"net/url"
+	"sync"
+	"time"
+)
+
+// roundTrips is the carrier over an http.RoundTripper: for https and h2c, and
+// for a transport that is not ours.
+type roundTrips struct {
+	rt     http.RoundTripper
+	scheme string // for the URL; empty: the upstream's
+	up     *upstream
+}
+
+func (c *roundTrips) idle() int { return 0 } // net/http does not say
+
+func (c *roundTrips) close() {
+	if t, ok := c.rt.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
+}
+
+// send implements carrier.
+func (c *roundTrips) send(x *exchange) (answer, *Error) {
+	ctx, cancel := context.WithCancelCause(x.r.Context())
+	trip := &trip{x: x, stage: StageDial}
+	resp, err := c.rt.RoundTrip(c.request(ctx, x, trip))
+	trip.over()
+	if err != nil {
+		cancel(nil)
+		return nil, trip.failure(x, err)
+	}
+	return newResponse(resp, x.p.cfg.Timeouts.Idle, cancel), nil
+}
+
+// request is the exchange's request as net/http wants it. The header is a copy,
+// since a transport may look at it after it has returned.
+func (c *roundTrips) request(ctx context.Context, x *exchange, t *trip) *http.Request {
+	out := &http.Request{
+		Method: x.r.Method, URL: c.url(x), Host: x.host(), Header: maps.Clone(x.out), ContentLength: x.r.ContentLength,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}
+	if _, ok := x.out["User-Agent"]; !ok {
+		out.Header["User-Agent"] = []string{""} // none, instead of net/http's own
+	}
+	if x.upgrade != "" {
+		out.Header["Connection"], out.Header["Upgrade"] = []string{"Upgrade"}, []string{x.upgrade}
+	}
+	switch {
+	case x.whole != nil:
+		out.Body = io.NopCloser(bytes.NewReader(x.whole))
+	case x.body != nil:
+		out.Body, out.Trailer = io.NopCloser(x.body), x.r.Trailer
+		if x.expect {
+			out.Header["Expect"] = []string{"100-continue"}
+		}
+	}
+	return out.WithContext(httptrace.WithClientTrace(ctx, t.hooks()))
+}
+
+func (c *roundTrips) url(x *exchange) *url.URL {
+	u := *x.r.URL
+	u.Scheme, u.Host, u.User, u.Fragment, u.RawFragment = c.up.scheme, c.up.addr, nil, "", ""
+	if c.scheme != "" {
+		u.Scheme = c.scheme
+	}
+	if u.Path == "" {
+		u.Path = "/"
+	}
+	u.RawQuery = string(appendQuery(nil, u.RawQuery))
+	return &u
+}
+
+// A trip follows one RoundTrip, whose hooks run in net/http's goroutines.
+type trip struct {
+	mu    sync.Mutex
+	x     *exchange // nil: the trip is over
+	stage Stage
+}
+
+func (t *trip) hooks() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		TLSHandshakeStart: func() { t.reached(StageTLS) },
+		GotConn:           func(httptrace.GotConnInfo) { t.reached(StageReadHead) },
+		Got1xxResponse:    t.inform,
+	}
+}
+
+func (t *trip) reached(s Stage) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.stage = max(t.stage, s)
+}
+
+func (t *trip) inform(status int, header textproto.MIMEHeader) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.x == nil || status == http.StatusContinue {
+		return nil
+	}
+	return t.x.inform(&head{status: status, header: http.Header(header).Clone()})
+}
+
+// over ends the hooks' access to the exchange.
+func (t *trip) over() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.x = nil
+}
+
+// failure says what an error of RoundTrip means.
+func (t *trip) failure(x *exchange, err error) *Error {
+	if x.body != nil {
+		if e := x.body.failed.Load(); e != nil {
+			return e.clone()
+		}
+	}
+	if ctx := x.r.Context(); ctx.Err() != nil {
+		return ended(ctx)
+	}
+	return &Error{Stage: t.stage, Err: err, reason: causeOf(t.stage, err)}
+}
+
+// A response is the answer of a RoundTripper.
+type response struct {
+	*http.Response
+	buf    *buffer
+	got    int64
+	cancel context.CancelCauseFunc
+	idle   time.Duration // between two pieces; not positive: none
+	timer  *time.Timer   // ends a read that takes longer
+}
+
+func newResponse(resp *http.Response, idle time.Duration, cancel context.CancelCauseFunc) *response {
+	return &response{Response: resp, buf: getBuffer(), idle: idle, cancel: cancel}
+}
+
+func (r *response) status() int          { return r.StatusCode }
+func (r *response) header() http.Header  { return r.Header }
+func (r *response) length() int64        { return r.ContentLength }
+func (r *response) trailer() http.Header { return r.Trailer }
+func (r *response) received() int64      { return r.got }
+
+// next implements answer. What is there without waiting cannot be known, so a
+// body whose length is known is waited for, and a stream is not.
+func (r *response) next(wait bool) ([]byte, error) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil, io.EOF
+	}
+	if !wait && r.ContentLength < 0 {
+		return nil, nil
+	}
+	r.watch()
+	n, err := r.Body.Read(r.buf.bytes)
+	r.got += int64(n)
+	if n > 0 && err != io.EOF {
+		err = nil // comes again with the next call
+	}
+	if err != nil && r.idle > 0 && !r.timer.Stop() {
+		err = errIdle
+	}
+	return r.buf.bytes[:n], err
+}
+
+var errIdle = &timeoutError{"the body stopped"}
+
+type timeoutError struct{ text string }
+
+func (e *timeoutError) Error() string { return e.text }
+func (e *timeoutError) Timeout() bool { return true }
+
+// watch gives the next read its time.
+func (r *response) watch() {
+	switch {
+	case r.idle <= 0:
+	case r.timer == nil:
+		r.timer = time.AfterFunc(r.idle, func() { r.cancel(errIdle) })
+	default:
+		r.timer.Reset(r.idle)
+	}
+}
+
+var errNoTunnel = errors.New("the transport does not hand over its connection")
+
+func (r *response) upgraded() (tunnelEnd, error) {
+	conn, ok := r.Body.(io.ReadWriteCloser)
+	if !ok {
+		return tunnelEnd{}, errNoTunnel
+	}
+	r.Body = http.NoBody // closing it is the tunnel's business now
+	return tunnelEnd{ReadWriteCloser: conn}, nil
+}
+
+func (r *response) close() {
+	if r.timer != nil {
+		r.timer.Stop()
+	}
+	r.Body.Close()
+	r.cancel(nil)
+	putBuffer(r.buf)
+}
