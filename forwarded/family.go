@@ -133,7 +133,7 @@ func (f *family) look(name string) (member, alias bool) {
 		return true, alias
 	}
 	for _, p := range f.prefixes {
-		if n > len(p) && string(folded[:len(p)]) == p {
+		if n >= len(p) && string(folded[:len(p)]) == p {
 			return true, alias
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"html"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -42,11 +43,27 @@ func (p *Proxy) fail(x *exchange, e *Error) {
 	}
 	if x.started || e.Status() == statusClientGone {
 		x.end(false)
-		panic(http.ErrAbortHandler)
+		x.abort()
+		return
 	}
 	p.page(x, e, id)
 	x.rc.Flush()
 	x.end(true)
+}
+
+// abort breaks the client's connection or stream. HTTP/1.0 knows no length of a
+// stream but its end, so that only a reset tells a broken one.
+func (x *exchange) abort() {
+	if !x.r.ProtoAtLeast(1, 1) {
+		if conn, _, err := x.rc.Hijack(); err == nil {
+			if t, ok := conn.(*net.TCPConn); ok {
+				t.SetLinger(0)
+			}
+			conn.Close()
+			return
+		}
+	}
+	panic(http.ErrAbortHandler)
 }
 
 // page writes the answer for a failure.
@@ -59,7 +76,7 @@ func (p *Proxy) page(x *exchange, e *Error, id string) {
 	if e.Status() == http.StatusMethodNotAllowed {
 		h["Allow"] = []string{"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}
 	}
-	if x.r.ProtoMajor == 1 && (x.body != nil && !x.body.whole.Load() || e.Stage == StageRequest) {
+	if x.mustClose() || x.r.ProtoMajor == 1 && e.Stage == StageRequest {
 		h["Connection"] = []string{"close"}
 	}
 	write := p.cfg.Errors.Write

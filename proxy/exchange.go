@@ -199,14 +199,15 @@ func (x *exchange) host() string {
 	return x.r.Host
 }
 
-// asksFor returns "websocket" if the client asks to switch to it. Nothing else
-// is ever switched to: h2c would carry requests past this proxy (RFC 9113
-// removed it), and of other protocols this proxy knows nothing.
+// asksFor returns "websocket" if the client asks to switch to it, with a key
+// whose echo can be checked (RFC 6455 §4.1). Nothing else is ever switched to:
+// h2c would carry requests past this proxy (RFC 9113 removed it), and of other
+// protocols this proxy knows nothing.
 func asksFor(r *http.Request) string {
 	if r.Method != http.MethodGet || r.ProtoMajor != 1 || r.ProtoMinor < 1 || !hasToken(r.Header["Connection"], "upgrade") {
 		return ""
 	}
-	if lines := r.Header["Upgrade"]; len(lines) == 1 && strings.EqualFold(lines[0], "websocket") {
+	if lines := r.Header["Upgrade"]; len(lines) == 1 && strings.EqualFold(lines[0], "websocket") && len(r.Header["Sec-Websocket-Key"]) == 1 {
 		return "websocket"
 	}
 	return ""

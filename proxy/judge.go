@@ -84,7 +84,7 @@ func hostIsPlain(r *http.Request) bool {
 // HTTP/1.0 without a length, where net/http drops Transfer-Encoding unread.
 func bodyIsPlain(r *http.Request) bool {
 	if r.ContentLength != 0 {
-		return len(r.Header["Upgrade"]) == 0
+		return !hasToken(r.Header["Upgrade"], "websocket") // others are not passed on, and Java asks for h2c with any body
 	}
 	return r.ProtoAtLeast(1, 1) || !expectsBody(r.Method) || len(r.Header["Content-Length"]) > 0
 }

@@ -72,6 +72,7 @@ func (x *exchange) passHead(a answer, whole bool) (announced http.Header) {
 	from, to := a.header(), x.w.Header()
 	trailer := from["Trailer"]
 	cleanAnswer(from)
+	delete(from, "Trailer")
 	merge(to, from)
 	if _, ok := to["Content-Type"]; !ok {
 		to["Content-Type"] = nil // net/http would guess one
@@ -85,12 +86,19 @@ func (x *exchange) passHead(a answer, whole bool) (announced http.Header) {
 		to.Add("Trailer", name)
 		delete(to, "Content-Length")
 	}
-	if x.body != nil && x.r.ProtoMajor == 1 && !x.body.whole.Load() {
-		to["Connection"] = []string{"close"} // what the client still sends must not be taken for a request
+	if x.mustClose() {
+		to["Connection"] = []string{"close"}
 	}
 	x.started = true
 	x.w.WriteHeader(a.status())
 	return announced
+}
+
+// mustClose reports whether the client's connection must end with this answer:
+// what the client still sends, the rest of a body or what it says already in a
+// protocol that was refused (RFC 9931), must not be taken for a request.
+func (x *exchange) mustClose() bool {
+	return x.r.ProtoMajor == 1 && (x.body != nil && !x.body.whole.Load() || x.upgrade != "")
 }
 
 // merge puts the upstream's header on top of what is there: its word replaces

@@ -112,6 +112,9 @@ func staticName(r *http.Request) (name string, slash bool) {
 			return "", false
 		}
 	}
+	if !fs.ValidPath(name) {
+		return "", false
+	}
 	return name, slash
 }
 

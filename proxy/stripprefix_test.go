@@ -408,3 +408,34 @@ func TestStripPrefixPanic(t *testing.T) {
 	require.NotNil(t, r.MultipartForm)
 	assert.Equal(t, []string{"x"}, r.MultipartForm.Value["f"])
 }
+
+// TestStripPrefixBeforeProxy: a Proxy below a prefix, without a Wrap around
+// both, finds out who the client is as it does without the prefix, and tells
+// the next hop of the prefix.
+func TestStripPrefixBeforeProxy(t *testing.T) {
+	var got http.Header
+	upstream := httpServer(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header.Clone() }), false)
+	for _, c := range []struct {
+		name, client, proto string
+		policy              *forwarded.Policy
+	}{
+		{"no policy", "127.0.0.1", "http", nil},
+		{"the Proxy's own policy", "203.0.113.7, 127.0.0.1", "https", forwarded.Must(forwarded.Behind(forwarded.ALB("127.0.0.1")))},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := proxy.Must(proxy.New(proxy.Config{Upstreams: []string{upstream.URL}, Policy: c.policy}))
+			defer func() { assert.NoError(t, p.Shutdown(context.Background())) }()
+			s := httpServer(t, proxy.StripPrefix("/api")(p), false)
+			req, err := http.NewRequest("GET", s.URL+"/api/x", nil)
+			require.NoError(t, err)
+			req.Header.Set("X-Forwarded-For", "203.0.113.7")
+			req.Header.Set("X-Forwarded-Proto", "https")
+			resp, err := s.Client().Do(req)
+			require.NoError(t, err)
+			resp.Body.Close()
+			assert.Equal(t, c.client, got.Get("X-Forwarded-For"))
+			assert.Equal(t, c.proto, got.Get("X-Forwarded-Proto"))
+			assert.Equal(t, "/api", got.Get("X-Forwarded-Prefix"))
+		})
+	}
+}

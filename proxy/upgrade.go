@@ -47,8 +47,7 @@ func (x *exchange) checkUpgrade(h http.Header) error {
 	case len(lines) != 1 || !strings.EqualFold(lines[0], x.upgrade):
 		return errOther
 	}
-	key := x.r.Header["Sec-Websocket-Key"]
-	if len(key) == 1 && h.Get("Sec-Websocket-Accept") != acceptFor(key[0]) {
+	if h.Get("Sec-Websocket-Accept") != acceptFor(x.r.Header.Get("Sec-Websocket-Key")) {
 		return errBadAccept
 	}
 	return nil

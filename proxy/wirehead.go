@@ -98,11 +98,7 @@ func parseFields(h http.Header, text string) error {
 // cutLine takes the first line off; a lone LF ends one, too (RFC 9112 §2.2).
 func cutLine(s string) (line, rest string) {
 	i := strings.IndexByte(s, '\n')
-	line, rest = s[:i], s[i+1:]
-	if strings.HasSuffix(line, "\r") {
-		line = line[:len(line)-1]
-	}
-	return line, rest
+	return strings.TrimSuffix(s[:i], "\r"), s[i+1:]
 }
 
 func (h *head) parseStatusLine(line string) error {
