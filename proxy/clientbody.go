@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -109,7 +110,7 @@ func clientError(err error) *Error {
 func isGone(err error) bool {
 	var op *net.OpError
 	text := err.Error()
-	return errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &op) || text == "client disconnected" || text == "http2: stream closed"
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &op) || text == "client disconnected" || strings.HasPrefix(text, "stream error: ")
 }
 
 // lingerTime is how long a client that is still sending may go on after it has
@@ -123,7 +124,7 @@ func (b *clientBody) finish(linger bool) {
 	if b.whole.Load() {
 		return
 	}
-	last := time.Unix(1, 0)
+	last := past
 	if linger {
 		last = time.Now().Add(lingerTime)
 	}

@@ -22,8 +22,9 @@ type conn struct {
 }
 
 func newConn(c net.Conn, p *pool) *conn {
-	return &conn{Conn: c, pool: p, read: readDeadline(c), write: writeDeadline(c),
-		nonblocking: newNonblocking(c), keep: p.idleTimeout}
+	n := &conn{Conn: c, pool: p, read: readDeadline(c), write: writeDeadline(c), nonblocking: newNonblocking(c), keep: p.idleTimeout}
+	n.read.aborted, n.write.aborted = &n.aborted, &n.aborted
+	return n
 }
 
 // reused reports whether an earlier exchange went over the connection. The
@@ -33,7 +34,7 @@ func (c *conn) reused() bool { return c.uses > 1 }
 // abort makes every read and write fail at once. Any goroutine may call it.
 func (c *conn) abort() {
 	c.aborted.Store(true)
-	c.SetDeadline(time.Unix(1, 0))
+	c.SetDeadline(past)
 }
 
 // watch aborts the connection when ctx ends. The returned function ends the

@@ -2,18 +2,23 @@ package proxy
 
 import (
 	"net"
+	"sync/atomic"
 	"time"
 )
 
 // A deadline is the time-out of one direction of a connection. It is moved
 // only when that is worth the cost, and set an eighth later for that.
 type deadline struct {
-	set   func(time.Time) error
-	until time.Time
+	set     func(time.Time) error
+	until   time.Time
+	aborted *atomic.Bool // nil: never
 }
 
 func readDeadline(c net.Conn) deadline  { return deadline{set: c.SetReadDeadline} }
 func writeDeadline(c net.Conn) deadline { return deadline{set: c.SetWriteDeadline} }
+
+// past is a deadline that is over.
+var past = time.Unix(1, 0)
 
 // in makes the direction time out after d from now; not positive: never.
 func (t *deadline) in(d time.Duration) {
@@ -27,14 +32,21 @@ func (t *deadline) from(now time.Time, d time.Duration) {
 		return
 	}
 	if left := t.until.Sub(now); left < d || left > d+d/8 {
-		t.until = now.Add(d + d/8)
-		t.set(t.until)
+		t.move(now.Add(d + d/8))
+	}
+}
+
+// move sets the deadline. If the connection was aborted meanwhile, that stays.
+func (t *deadline) move(until time.Time) {
+	t.until = until
+	t.set(until)
+	if t.aborted != nil && t.aborted.Load() {
+		t.set(past)
 	}
 }
 
 func (t *deadline) never() {
 	if !t.until.IsZero() {
-		t.until = time.Time{}
-		t.set(t.until)
+		t.move(time.Time{})
 	}
 }

@@ -75,17 +75,42 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
 		return
 	}
+	if info := forwarded.From(r); info.Status == forwarded.StatusNone && info.Prefix != "" {
+		r = r.WithContext(withPrefix(r.Context(), info.Prefix))
+	}
 	p.handler.ServeHTTP(w, r)
+}
+
+// prefixKey finds in a context the prefix that StripPrefix took off before any
+// policy ran.
+type prefixKey struct{}
+
+// withPrefix keeps the prefix and forgets the Info that held nothing else.
+func withPrefix(ctx context.Context, prefix string) context.Context {
+	return context.WithValue(forwarded.NewContext(ctx, forwarded.Info{}), prefixKey{}, prefix)
+}
+
+// understood is what is known of a request that has come through Config.Policy,
+// or another one further out, or none.
+func understood(r *http.Request) forwarded.Info {
+	info := forwarded.From(r)
+	prefix, ok := r.Context().Value(prefixKey{}).(string)
+	if info.Status == forwarded.StatusNone {
+		if ok {
+			local := r.Context().Value(http.LocalAddrContextKey)
+			r = r.WithContext(context.WithValue(context.Background(), http.LocalAddrContextKey, local))
+		}
+		info = nobody.Resolve(r)
+	}
+	info.Prefix += prefix
+	return info
 }
 
 // nobody is the policy of a Proxy that was given none.
 var nobody forwarded.Policy
 
 func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
-	info := forwarded.From(r)
-	if info.Status == forwarded.StatusNone {
-		info = nobody.Resolve(r)
-	}
+	info := understood(r)
 	r, cancel := p.withTotal(r)
 	defer cancel()
 	rc := http.NewResponseController(w)
