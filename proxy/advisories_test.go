@@ -16,8 +16,8 @@ import (
 // Published weaknesses of proxies and of what they are built on, one test each,
 // over the wire, named after the advisory, or after the rule where there is none.
 
-// through sends a request that must be forwarded, and returns what arrived.
-func through(t *testing.T, cfg proxy.Config, raw string, options ...frontOption) *rawRequest {
+// passedOn sends a request that must be forwarded, and returns what arrived.
+func passedOn(t *testing.T, cfg proxy.Config, raw string, options ...frontOption) *rawRequest {
 	t.Helper()
 	backend := newRawBackend(t, serveOK)
 	cfg.Upstreams = []string{backend.url}
@@ -32,8 +32,8 @@ func through(t *testing.T, cfg proxy.Config, raw string, options ...frontOption)
 	return got[0]
 }
 
-// refused sends a request that must not be forwarded, and returns the outcome.
-func refused(t *testing.T, raw string, options ...frontOption) string {
+// turnedDown sends a request that must not be forwarded, and returns the outcome.
+func turnedDown(t *testing.T, raw string, options ...frontOption) string {
 	t.Helper()
 	backend := newRawBackend(t, serveOK)
 	f := startProxy(t, proxy.Config{Upstreams: []string{backend.url}}, options...)
@@ -42,8 +42,8 @@ func refused(t *testing.T, raw string, options ...frontOption) string {
 	return heard.outcome(0)
 }
 
-// answered lets the upstream answer a GET with these bytes and close.
-func answered(t *testing.T, answer string) *rawAnswer {
+// answeredWith lets the upstream answer a GET with these bytes and close.
+func answeredWith(t *testing.T, answer string) *rawAnswer {
 	t.Helper()
 	ac := answerCase{answer: answer, ends: closes}
 	backend := newRawBackend(t, ac.serve)
@@ -82,7 +82,7 @@ var nominating = map[string][]string{
 // TestWireCVE202133197ConnectionEmptyFirstLine: net/http/httputil looked at the
 // first Connection line only, and the next hop removed what the others named.
 func TestWireCVE202133197ConnectionEmptyFirstLine(t *testing.T) {
-	r := through(t, proxy.Config{}, get("/p", "Connection:", "Connection: X-Hop", "X-Hop: 1"))
+	r := passedOn(t, proxy.Config{}, get("/p", "Connection:", "Connection: X-Hop", "X-Hop: 1"))
 	checkHop(t, r, "good.test")
 	assert.Empty(t, endToEnd(r), "neither the list nor what it names")
 }
@@ -93,7 +93,7 @@ func TestWireGoIssue50580NominatedOwnHeaders(t *testing.T) {
 	for name, lines := range nominating {
 		t.Run(name, func(t *testing.T) {
 			all := proxy.Headers{For: proxy.Set, Proto: proxy.Set, Host: proxy.Set, Port: proxy.Set, Forwarded: proxy.Set, RealIP: proxy.Set}
-			r := through(t, proxy.Config{Headers: all}, get("/p", lines...))
+			r := passedOn(t, proxy.Config{Headers: all}, get("/p", lines...))
 			checkHop(t, r, "good.test")
 			assert.Equal(t, []string{"127.0.0.1"}, r.values("X-Real-Ip"))
 			assert.Len(t, r.values("Forwarded"), 1)
@@ -107,7 +107,7 @@ func TestWireGoIssue50580NominatedOwnHeaders(t *testing.T) {
 // client named them; the same for what a handler in front has added.
 func TestWireCVE202231813NominatedByClient(t *testing.T) {
 	login := changing(func(r *http.Request) { r.SetBasicAuth("proxy", "secret") })
-	r := through(t, proxy.Config{}, get("/p", "Connection: close, Authorization, X-Forwarded-For"), login)
+	r := passedOn(t, proxy.Config{}, get("/p", "Connection: close, Authorization, X-Forwarded-For"), login)
 	checkHop(t, r, "good.test")
 	assert.Equal(t, []string{"Authorization: Basic cHJveHk6c2VjcmV0"}, endToEnd(r))
 }
@@ -119,7 +119,7 @@ func TestWireCVE202132813NominatedAndForged(t *testing.T) {
 	for name, lines := range nominating {
 		t.Run(name, func(t *testing.T) {
 			forged := []string{"X-Forwarded-For: 6.6.6.6", "X-Forwarded-Proto: https", "X-Forwarded-Host: evil.test", "X-Forwarded-Port: 1", "X-Real-Ip: 6.6.6.6"}
-			r := through(t, proxy.Config{}, get("/p", append(forged, lines...)...))
+			r := passedOn(t, proxy.Config{}, get("/p", append(forged, lines...)...))
 			checkHop(t, r, "good.test")
 			assert.Empty(t, endToEnd(r))
 		})
@@ -128,7 +128,7 @@ func TestWireCVE202132813NominatedAndForged(t *testing.T) {
 
 // TestWireCVE202445410NominatedHost: the names include Host and the framing.
 func TestWireCVE202445410NominatedHost(t *testing.T) {
-	r := through(t, proxy.Config{}, post("hello", length5, "Connection: Host, Content-Length, Content-Type, X-Forwarded-Host", "Content-Type: text/plain"))
+	r := passedOn(t, proxy.Config{}, post("hello", length5, "Connection: Host, Content-Length, Content-Type, X-Forwarded-Host", "Content-Type: text/plain"))
 	checkHop(t, r, "good.test")
 	assert.Equal(t, "hello", r.body)
 	assert.Equal(t, []string{"Content-Type: text/plain"}, endToEnd(r))
@@ -138,7 +138,7 @@ func TestWireCVE202445410NominatedHost(t *testing.T) {
 // and X-Real-IP.
 func TestWireCVE202548865NominatedByManyLines(t *testing.T) {
 	lines := append(repeat("Connection: X-Forwarded-For, X-Real-Ip", 20), "X-Real-Ip: 6.6.6.6")
-	r := through(t, proxy.Config{Headers: proxy.Headers{RealIP: proxy.Set}}, get("/p", lines...))
+	r := passedOn(t, proxy.Config{Headers: proxy.Headers{RealIP: proxy.Set}}, get("/p", lines...))
 	checkHop(t, r, "good.test")
 	assert.Equal(t, []string{"X-Real-Ip: 127.0.0.1"}, endToEnd(r))
 }
@@ -148,22 +148,22 @@ func TestWireCVE202548865NominatedByManyLines(t *testing.T) {
 // Remove is the word.
 func TestWireCVE202232148NilHeader(t *testing.T) {
 	empty := changing(func(r *http.Request) { r.Header["X-Forwarded-For"] = nil })
-	checkHop(t, through(t, proxy.Config{}, get("/p"), empty), "good.test")
-	r := through(t, proxy.Config{Headers: proxy.Headers{For: proxy.Remove}}, get("/p", "X-Forwarded-For: 6.6.6.6"), empty)
+	checkHop(t, passedOn(t, proxy.Config{}, get("/p"), empty), "good.test")
+	r := passedOn(t, proxy.Config{Headers: proxy.Headers{For: proxy.Remove}}, get("/p", "X-Forwarded-For: 6.6.6.6"), empty)
 	assert.Empty(t, r.values("X-Forwarded-For"))
 }
 
 // TestWireCVE202452003ForgedPrefix: Traefik believed anybody's
 // X-Forwarded-Prefix.
 func TestWireCVE202452003ForgedPrefix(t *testing.T) {
-	r := through(t, proxy.Config{}, get("/p", "X-Forwarded-Prefix: /evil"))
+	r := passedOn(t, proxy.Config{}, get("/p", "X-Forwarded-Prefix: /evil"))
 	assert.Empty(t, endToEnd(r))
 }
 
 // TestWireCVE202635051WholeFamily: a list of names is never complete; the
 // family is every X-Forwarded-*, known or not.
 func TestWireCVE202635051WholeFamily(t *testing.T) {
-	r := through(t, proxy.Config{}, get("/p", "X-Forwarded-Prefix: /evil", "X-Forwarded-Tls-Client-Cert: evil", "X-Forwarded-Whatever-Comes: evil", "X-Forwarded: evil", "X-Forwarded-: evil"))
+	r := passedOn(t, proxy.Config{}, get("/p", "X-Forwarded-Prefix: /evil", "X-Forwarded-Tls-Client-Cert: evil", "X-Forwarded-Whatever-Comes: evil", "X-Forwarded: evil", "X-Forwarded-: evil"))
 	checkHop(t, r, "good.test")
 	assert.Empty(t, endToEnd(r))
 }
@@ -171,7 +171,7 @@ func TestWireCVE202635051WholeFamily(t *testing.T) {
 // TestWireGHSA5m6wUnderscoreAlias: X_Forwarded_Proto passed where
 // X-Forwarded-Proto did not, and CGI cannot tell them apart.
 func TestWireGHSA5m6wUnderscoreAlias(t *testing.T) {
-	r := through(t, proxy.Config{}, get("/p", "X_Forwarded_Proto: https", "X-Forwarded_For: 6.6.6.6", "x_forwarded-host: evil.test", "X_Real-IP: 6.6.6.6"))
+	r := passedOn(t, proxy.Config{}, get("/p", "X_Forwarded_Proto: https", "X-Forwarded_For: 6.6.6.6", "x_forwarded-host: evil.test", "X_Real-IP: 6.6.6.6"))
 	checkHop(t, r, "good.test")
 	assert.Empty(t, endToEnd(r))
 }
@@ -179,20 +179,20 @@ func TestWireGHSA5m6wUnderscoreAlias(t *testing.T) {
 // TestWireCVE202564484IdentityAlias: the same for names that carry an identity.
 func TestWireCVE202564484IdentityAlias(t *testing.T) {
 	keep := proxy.Headers{Keep: []string{"X-Forwarded-User", "X-Forwarded-Email"}}
-	r := through(t, proxy.Config{Headers: keep}, get("/p", "X_Forwarded_User: admin", "X-Forwarded_Email: a@b.test", "X.Forwarded.User: admin"))
+	r := passedOn(t, proxy.Config{Headers: keep}, get("/p", "X_Forwarded_User: admin", "X-Forwarded_Email: a@b.test", "X.Forwarded.User: admin"))
 	assert.Empty(t, endToEnd(r))
 }
 
 // TestWireGHSAf59hUnderscoreAlias and TestWireGHSA49wcDotAlias: other bytes are
 // folded by other servers.
 func TestWireGHSAf59hUnderscoreAlias(t *testing.T) {
-	r := through(t, proxy.Config{}, get("/p", "X_Forwarded_For: 6.6.6.6", "x_forwarded_port: 6666", "X_Original_URL: /admin"))
+	r := passedOn(t, proxy.Config{}, get("/p", "X_Forwarded_For: 6.6.6.6", "x_forwarded_port: 6666", "X_Original_URL: /admin"))
 	checkHop(t, r, "good.test")
 	assert.Empty(t, endToEnd(r))
 }
 
 func TestWireGHSA49wcDotAlias(t *testing.T) {
-	r := through(t, proxy.Config{}, get("/p", "X.Forwarded.For: 6.6.6.6", "X.Forwarded-Proto: https", "X!Forwarded~Host: evil.test", "X.Real.IP: 6.6.6.6"))
+	r := passedOn(t, proxy.Config{}, get("/p", "X.Forwarded.For: 6.6.6.6", "X.Forwarded-Proto: https", "X!Forwarded~Host: evil.test", "X.Real.IP: 6.6.6.6"))
 	checkHop(t, r, "good.test")
 	assert.Empty(t, endToEnd(r))
 }
@@ -202,7 +202,7 @@ func TestWireGHSA49wcDotAlias(t *testing.T) {
 // trusted hop.
 func TestWireCVE202630851IdentityOfNobody(t *testing.T) {
 	keep := proxy.Headers{Keep: []string{"X-Forwarded-User"}}
-	r := through(t, proxy.Config{Headers: keep}, get("/p", "X-Forwarded-User: admin", "X-Forwarded-Groups: root"))
+	r := passedOn(t, proxy.Config{Headers: keep}, get("/p", "X-Forwarded-User: admin", "X-Forwarded-Groups: root"))
 	assert.Empty(t, endToEnd(r))
 }
 
@@ -239,16 +239,26 @@ func TestWireHopByHopOfEveryAnswer(t *testing.T) {
 func TestWireGHSA6jwxStripPrefix(t *testing.T) {
 	for target, want := range map[string]string{
 		"/api/a%2fb":          "/a%2fb",
-		"/api/%2e%2e/admin":   "/%2e%2e/admin",
-		"/api/..%2fadmin":     "/..%2fadmin",
 		"/api//evil.test/x":   "//evil.test/x",
 		"/api/a%20b?x=%2fapi": "/a%20b?x=%2fapi",
 		"/api":                "/",
 	} {
 		t.Run(target, func(t *testing.T) {
-			r := through(t, proxy.Config{}, get(target), behind(proxy.StripPrefix("/api")))
+			r := passedOn(t, proxy.Config{}, get(target), behind(proxy.StripPrefix("/api")))
 			assert.Equal(t, want, r.target())
 			assert.Equal(t, []string{"/api"}, r.values("X-Forwarded-Prefix"))
+		})
+	}
+	for _, target := range []string{"/apix", "/", "/%61pi/x", "/api/../admin", "/api/%2e%2e/admin", "/api/..%2fadmin", "/x/../api/y"} {
+		t.Run(target, func(t *testing.T) {
+			backend := newRawBackend(t, serveOK)
+			f := startProxy(t, proxy.Config{Upstreams: []string{backend.url}}, behind(proxy.StripPrefix("/api")))
+			c := f.dial(t)
+			c.send(get(target))
+			a, err := c.read()
+			require.NoError(t, err)
+			assert.Equal(t, 404, a.StatusCode, "not below the prefix, whoever reads it")
+			assert.Empty(t, backend.got())
 		})
 	}
 }
@@ -257,7 +267,7 @@ func TestWireGHSA6jwxStripPrefix(t *testing.T) {
 // forwarded unseen. It decides nothing by the query, so it does not parse it.
 func TestWireCVE20222880HiddenParameters(t *testing.T) {
 	for _, query := range []string{"a=1;admin=1", "a=%zz&b=2", "a=%&b", "=&&=&", "a=1&a=2", "%61=1", "a+b=c%20d", "?"} {
-		r := through(t, proxy.Config{}, get("/p?"+query))
+		r := passedOn(t, proxy.Config{}, get("/p?"+query))
 		assert.Equal(t, "/p?"+query, r.target())
 	}
 }
@@ -266,7 +276,7 @@ func TestWireCVE20222880HiddenParameters(t *testing.T) {
 // unseen.
 func TestWireCVE202639825ManyParameters(t *testing.T) {
 	target := "/p?" + strings.Repeat("a&", 10001) + "admin=1"
-	r := through(t, proxy.Config{Limits: proxy.Limits{URI: 1 << 20}}, get(target))
+	r := passedOn(t, proxy.Config{Limits: proxy.Limits{URI: 1 << 20}}, get(target))
 	assert.True(t, target == r.target(), "another query")
 }
 
@@ -275,12 +285,12 @@ func TestWireCVE202639825ManyParameters(t *testing.T) {
 func TestWireCVE20221705OddTransferEncoding(t *testing.T) {
 	for _, coding := range []string{"xchunked", "chunked, identity", "identity", "identity, chunked", "gzip, chunked", "\x0bchunked", "chunked;q=1", "\"chunked\"", ",chunked", "chunked, chunked", ""} {
 		t.Run(coding, func(t *testing.T) {
-			a := answered(t, ok200+header("Transfer-Encoding: "+coding)+"0\r\n\r\n")
+			a := answeredWith(t, ok200+header("Transfer-Encoding: "+coding)+"0\r\n\r\n")
 			assert.Equal(t, 502, a.StatusCode)
 		})
 	}
 	t.Run("twice", func(t *testing.T) {
-		assert.Equal(t, 502, answered(t, ok200+header(chunked, chunked)+"0\r\n\r\n").StatusCode)
+		assert.Equal(t, 502, answeredWith(t, ok200+header(chunked, chunked)+"0\r\n\r\n").StatusCode)
 	})
 }
 
@@ -289,17 +299,17 @@ func TestWireCVE20221705OddTransferEncoding(t *testing.T) {
 func TestWireCVE202522871BareLF(t *testing.T) {
 	for _, body := range []string{"5\nhello\r\n0\r\n\r\n", "5;a\nhello\r\n0\r\n\r\n", "5\r\nhello\n0\r\n\r\n", "5\r\nhello\r\n0\n\r\n", "5\r\nhello\r\n0\r\nX: 1\n\r\n", "5\r\rhello\r\n0\r\n\r\n", "5 \nhello\r\n0\r\n\r\n"} {
 		t.Run(fmt.Sprintf("%q", body), func(t *testing.T) {
-			a := answered(t, ok200+header(chunked)+body)
+			a := answeredWith(t, ok200+header(chunked)+body)
 			assert.True(t, a.StatusCode == 502 || a.cut != nil, "an answer that others read differently looks complete")
 		})
 	}
-	assert.Equal(t, "400", refused(t, post("5\nhello\r\n0\r\n\r\n", chunked)))
+	assert.Equal(t, "400", turnedDown(t, post("5\nhello\r\n0\r\n\r\n", chunked)))
 }
 
 // TestWireCVE201916276SpaceBeforeColon: "Name : v" was made into "Name: v".
 func TestWireCVE201916276SpaceBeforeColon(t *testing.T) {
-	assert.Equal(t, "400", refused(t, get("/p", "X-Forwarded-For : 6.6.6.6")))
-	assert.Equal(t, 502, answered(t, ok200+header("Set-Cookie : a=b", "Content-Length: 0")).StatusCode)
+	assert.Equal(t, "400", turnedDown(t, get("/p", "X-Forwarded-For : 6.6.6.6")))
+	assert.Equal(t, 502, answeredWith(t, ok200+header("Set-Cookie : a=b", "Content-Length: 0")).StatusCode)
 }
 
 // TestWireCVE202424791ExpectThenReuse: an upstream answered without wanting the
@@ -339,8 +349,8 @@ func TestWireCVE202424791ExpectThenReuse(t *testing.T) {
 // TestWireCVE202325725EmptyName: a header line without a name ended the list
 // for the proxy, and not for the server behind it.
 func TestWireCVE202325725EmptyName(t *testing.T) {
-	assert.Equal(t, "400", refused(t, post("hello", ": v", length5)))
-	assert.Equal(t, 502, answered(t, ok200+header(": v", "Content-Length: 0")).StatusCode)
+	assert.Equal(t, "400", turnedDown(t, post("hello", ": v", length5)))
+	assert.Equal(t, 502, answeredWith(t, ok200+header(": v", "Content-Length: 0")).StatusCode)
 }
 
 // TestWireCVE202340225EmptyContentLength: an empty length was passed on, and
@@ -348,8 +358,8 @@ func TestWireCVE202325725EmptyName(t *testing.T) {
 func TestWireCVE202340225EmptyContentLength(t *testing.T) {
 	for _, value := range []string{"", " ", "+5", "-5", "0x5", "5 5", "5,", "5, 5", "05;", "99999999999999999999"} {
 		t.Run(value, func(t *testing.T) {
-			assert.Equal(t, "400", refused(t, post("hello", "Content-Length: "+value)))
-			assert.Equal(t, 502, answered(t, ok200+header("Content-Length: "+value)+"hello").StatusCode)
+			assert.Equal(t, "400", turnedDown(t, post("hello", "Content-Length: "+value)))
+			assert.Equal(t, 502, answeredWith(t, ok200+header("Content-Length: "+value)+"hello").StatusCode)
 		})
 	}
 }
@@ -366,7 +376,7 @@ func TestWireNamesCheckedByTheWriter(t *testing.T) {
 		"host":  func(r *http.Request) { r.Host = "good.test\r\nX-Evil: 2" },
 	} {
 		t.Run(name, func(t *testing.T) {
-			assert.Regexp(t, "^[45]", refused(t, get("/p"), changing(change)))
+			assert.Regexp(t, "^[45]", turnedDown(t, get("/p"), changing(change)))
 		})
 	}
 }
@@ -402,8 +412,8 @@ func TestWireCVE202658055UpgradeWithBody(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			lines = append(lines, "Connection: Upgrade", websocket, "Sec-WebSocket-Version: 13", wsKey)
-			assert.Equal(t, "400", refused(t, get("/ws", lines...)+body))
-			assert.Equal(t, "400", refused(t, post(body, lines...)))
+			assert.Equal(t, "400", turnedDown(t, get("/ws", lines...)+body))
+			assert.Equal(t, "400", turnedDown(t, post(body, lines...)))
 		})
 	}
 }
@@ -413,7 +423,7 @@ func TestWireCVE202658055UpgradeWithBody(t *testing.T) {
 // request.
 func TestWireRFC9931OptimisticData(t *testing.T) {
 	t.Run("connect", func(t *testing.T) {
-		assert.Equal(t, "501", refused(t, "CONNECT evil.test:80 HTTP/1.1\r\n"+header("Host: evil.test:80")+get("/smug")))
+		assert.Equal(t, "501", turnedDown(t, "CONNECT evil.test:80 HTTP/1.1\r\n"+header("Host: evil.test:80")+get("/smug")))
 	})
 	t.Run("upgrade", func(t *testing.T) {
 		backend := newRawBackend(t, serveOK)
@@ -456,10 +466,10 @@ func TestWireTrailersAfterDecisions(t *testing.T) {
 	late := []string{"X-Forwarded-For", "X_Forwarded_For", "X.Forwarded.Proto", "Forwarded", "X-Real-IP", "Host", "Content-Length", "Transfer-Encoding",
 		"Authorization", "Cookie", "Connection", "Te", "Upgrade", "Trailer", "Proxy-Authorization"}
 	body := "5\r\nhello\r\n0\r\n" + strings.Join(late, ": 6.6.6.6\r\n") + ": 6.6.6.6\r\n\r\n"
-	r := through(t, proxy.Config{}, post(body, chunked))
+	r := passedOn(t, proxy.Config{}, post(body, chunked))
 	assert.Empty(t, r.trailer)
 	allowed := strings.Join(late[:5], ", ") // net/http refuses to have the rest announced
-	r = through(t, proxy.Config{}, post(body, chunked, "Trailer: "+allowed))
+	r = passedOn(t, proxy.Config{}, post(body, chunked, "Trailer: "+allowed))
 	assert.Empty(t, r.trailer)
 	assert.Empty(t, r.values("Trailer"))
 }
@@ -475,7 +485,7 @@ func TestWireGHSA3h23ResolvedClient(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cfg, options := f()
 			cfg.Headers.RealIP, cfg.Headers.Forwarded = proxy.Set, proxy.Set
-			r := through(t, cfg, get("/p", "X-Forwarded-For: 6.6.6.6, 203.0.113.9", "X-Forwarded-Proto: https"), options...)
+			r := passedOn(t, cfg, get("/p", "X-Forwarded-For: 6.6.6.6, 203.0.113.9", "X-Forwarded-Proto: https"), options...)
 			assert.Equal(t, []string{"203.0.113.9, 127.0.0.1"}, r.values("X-Forwarded-For"))
 			assert.Equal(t, []string{"203.0.113.9"}, r.values("X-Real-Ip"))
 			assert.Equal(t, []string{"https"}, r.values("X-Forwarded-Proto"))
@@ -489,7 +499,7 @@ func TestWirePrivatePeersAreNobody(t *testing.T) {
 	for _, peer := range []string{"10.1.2.3", "192.168.0.1", "172.16.0.1", "169.254.0.1", "100.64.0.1", "fd00::1", "fe80::1", "::1"} {
 		t.Run(peer, func(t *testing.T) {
 			from := changing(func(r *http.Request) { r.RemoteAddr = net.JoinHostPort(peer, "1234") })
-			r := through(t, proxy.Config{}, get("/p", "X-Forwarded-For: 6.6.6.6", "X-Forwarded-Proto: https"), from)
+			r := passedOn(t, proxy.Config{}, get("/p", "X-Forwarded-For: 6.6.6.6", "X-Forwarded-Proto: https"), from)
 			assert.Equal(t, []string{peer}, r.values("X-Forwarded-For"))
 			assert.Equal(t, []string{"http"}, r.values("X-Forwarded-Proto"))
 		})

@@ -155,6 +155,14 @@ func TestProbesOfTheEjected(t *testing.T) {
 	})
 }
 
+// Requests may fail often enough before the first probe is over.
+func TestFirstProbeOfTheEjected(t *testing.T) {
+	f := testFleet(t, 2, Config{Check: HealthCheck{Path: "/"}})
+	sicken(t, f, f.ups[0])
+	f.update(func(now time.Time) { f.prober.record(f.ups[0], outcome{pass: true}, now) })
+	assert.Equal(t, StateEjected, stateOf(f, f.ups[0]))
+}
+
 func TestNoProbesWithoutAPath(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := new(patient)
@@ -286,7 +294,7 @@ func listenTCP(s *httptest.Server) { s.Start() }
 
 func TestProbeIsAskedOnNewConnections(t *testing.T) {
 	c := newClinic(t, ok, listenTCP)
-	f := fleetOf(t, Config{Upstreams: []string{c.URL}, Check: HealthCheck{Path: "/health?a=b%20c", Interval: 5 * time.Millisecond, Timeout: 4 * time.Millisecond, UnhealthyThreshold: 1000}})
+	f := fleetOf(t, Config{Upstreams: []string{c.URL}, Check: HealthCheck{Path: "/health?a=b%20c", Interval: 50 * time.Millisecond, Timeout: 40 * time.Millisecond, UnhealthyThreshold: 1000}})
 	f.start()
 	assert.Eventually(t, func() bool { return c.probes.Load() >= 3 }, 20*time.Second, time.Millisecond)
 	f.stop()

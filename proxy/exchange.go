@@ -173,25 +173,6 @@ func (x *exchange) release() {
 	}
 }
 
-// send implements carrier.
-func (c *client) send(x *exchange) (answer, *Error) {
-	o := &outbound{
-		req: x.r, host: x.host(), header: x.out, length: x.r.ContentLength, whole: x.whole, upgrade: x.upgrade, expect: x.expect,
-		fresh: x.fresh, check: !idempotent(x.r) || x.body != nil && x.whole == nil, onInfo: x.inform, pumps: &x.pumps,
-	}
-	if x.body != nil {
-		o.body = x.body
-	}
-	k, e := c.do(o)
-	if e != nil {
-		return nil, e
-	}
-	return k, nil
-}
-
-func (c *client) idle() int { return c.pool.idle() }
-func (c *client) close()    { c.pool.close() }
-
 func (x *exchange) host() string {
 	if x.p.cfg.RewriteHost || x.r.Host == "" {
 		return x.up.host

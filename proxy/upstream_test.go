@@ -95,7 +95,7 @@ func TestParseUpstreamsList(t *testing.T) {
 func TestUpstreamMistakesHideSecrets(t *testing.T) {
 	for _, text := range []string{
 		"http://user:hunter2@app", "http://user:hunter2@app/path", "http://app?token=hunter2", "http://app/?token=hunter2",
-		"ftp://hunter2@app", "hunter2@app", "http://user:hunter2@app@b:0", "http://user:hunter2@[::1", "http://a:hunter2@b?x=@",
+		"ftp://hunter2@app", "hunter2@app", "http://user:hunter2@app@b:0", "http://user:hunter2@[::1", "http://a:hunter2@b?x=@", "http://user:@hunter2@b",
 	} {
 		var errs conferr.Errors
 		assert.Empty(t, parseUpstreams(&errs, []string{text}))
