@@ -142,12 +142,11 @@ func (k *call) interrupt() {
 // failure says what an error of the connection means. If the client's body
 // was the cause, that is what counts, and if the context has ended, that.
 func (k *call) failure(stage Stage, err error) *Error {
-	if k.pump != nil {
-		if e := k.pump.clientFailed(); e != nil {
-			return e
-		}
+	aborted := k.conn.aborted.Load()
+	if e := k.pump.clientFailed(aborted); e != nil {
+		return e
 	}
-	if k.conn.aborted.Load() {
+	if aborted {
 		return ended(k.req.Context())
 	}
 	reason := causeOf(stage, err)

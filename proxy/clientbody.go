@@ -85,9 +85,21 @@ func (b *clientBody) end(err error) {
 		}
 		return
 	}
-	if b.last.Load() == 0 {
+	ours := b.last.Load() != 0 && isTimeout(err) && time.Now().Before(b.until)
+	if !ours && err != errStopped {
 		b.failed.Store(clientError(err))
 	}
+}
+
+// failure ends the reading and returns what was wrong with the body, or nil.
+// net/http ends a request's context whenever reading from the client fails,
+// before the reader itself gets to know why.
+func (b *clientBody) failure() *Error {
+	b.finish(false)
+	if e := b.failed.Load(); e != nil {
+		return e.clone()
+	}
+	return nil
 }
 
 // clientError says what a failure to read the client's body means.

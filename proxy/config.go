@@ -67,7 +67,7 @@ type Limits struct {
 	URI            int   // bytes of the request target, else 414: 16 KiB (ALB's request line has 16 K)
 	ResponseHeader int   // bytes of an answer's head, else 502: 64 KiB (ALB refuses more than 32 K)
 	IdleConns      int   // unused connections kept per upstream: 256
-	InFlight       int   // requests at once per upstream, else 503: none
+	InFlight       int   // requests at once per upstream, else 503: none; not negative
 }
 
 // Retry says when a request is sent again. Connections that could not be made

@@ -147,6 +147,9 @@ const statusClientGone = 499
 
 // clone is for a failure that is reported again, with other counts.
 func (e *Error) clone() *Error {
+	if e == nil {
+		return nil
+	}
 	copied := *e
 	return &copied
 }

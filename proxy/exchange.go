@@ -165,6 +165,17 @@ func (x *exchange) end(answered bool) {
 	}
 }
 
+// bodyFailure returns what was wrong with the client's body, or nil.
+func (x *exchange) bodyFailure() *Error {
+	if x.body == nil {
+		return nil
+	}
+	if e := x.body.failed.Load(); e != nil || x.r.Context().Err() == nil {
+		return e.clone()
+	}
+	return x.body.failure()
+}
+
 // release gives back what the exchange has borrowed.
 func (x *exchange) release() {
 	x.pumps.Wait()

@@ -156,13 +156,11 @@ func (x *exchange) readError(a answer, err error) *Error {
 		e.Sent, e.Received = k.sent, k.got
 		return e
 	}
+	if e := x.bodyFailure(); e != nil {
+		return e
+	}
 	if x.r.Context().Err() != nil {
 		return ended(x.r.Context())
-	}
-	if x.body != nil {
-		if e := x.body.failed.Load(); e != nil {
-			return e.clone()
-		}
 	}
 	return &Error{Stage: StageReadBody, Err: err, Received: a.received(), reason: causeOf(StageReadBody, err)}
 }

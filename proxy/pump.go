@@ -141,16 +141,17 @@ func (p *pump) chunk(b []byte, room, n int, last bool) []byte {
 }
 
 // clientFailed returns what was wrong with the client's body, if that is what
-// ended the exchange.
-func (p *pump) clientFailed() *Error {
-	err := p.broken.Load()
-	if err == nil || errors.Is(*err, errStopped) {
+// ended the exchange. A nil pump knows of nothing.
+func (p *pump) clientFailed(aborted bool) *Error {
+	if p == nil {
 		return nil
 	}
-	if b, ok := p.body.(*clientBody); ok {
-		if e := b.failed.Load(); e != nil {
-			return e.clone()
-		}
+	if b, ok := p.body.(*clientBody); ok && aborted {
+		return b.failure()
+	}
+	err := p.broken.Load()
+	if err == nil {
+		return nil
 	}
 	return &Error{Stage: StageClientBody, Err: *err, reason: ReasonMalformedBody}
 }

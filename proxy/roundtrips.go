@@ -120,15 +120,13 @@ func (t *trip) over() {
 
 // failure says what an error of RoundTrip means.
 func (t *trip) failure(x *exchange, err error) *Error {
-	if x.body != nil {
-		if e := x.body.failed.Load(); e != nil {
-			return e.clone()
-		}
+	if e := x.bodyFailure(); e != nil {
+		return e
 	}
 	if ctx := x.r.Context(); ctx.Err() != nil {
 		return ended(ctx)
 	}
-	return &Error{Stage: t.stage, Err: err, reason: causeOf(t.stage, err)}
+	return &Error{Stage: t.stage, Err: err, reason: causeOfRoundTrip(t.stage, err)}
 }
 
 // A response is the answer of a RoundTripper.
