@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/http"
+	"time"
 )
 
 // readHead waits for the answer's head. Informational ones are handed on.
@@ -28,6 +29,10 @@ func (k *call) readHead() *Error {
 // begin prepares the reading of the body.
 func (k *call) begin() *Error {
 	k.pump.proceed(false)
+	if k.pump != nil {
+		k.pump.heard.Store(true)
+		k.conn.read.until = time.Time{} // the pump may have moved it
+	}
 	k.left = k.h.length
 	if k.h.body == noBody {
 		k.ended = true

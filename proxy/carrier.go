@@ -9,7 +9,6 @@ type carrier interface {
 	// is closed.
 	send(x *exchange) (answer, *Error)
 	idle() int // unused connections
-	close()    // closes them
 }
 
 // An answer is what an upstream sent, its body still to come.

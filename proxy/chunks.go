@@ -6,6 +6,7 @@ import "io"
 const (
 	maxChunkLine = 1 << 10
 	maxTrailers  = 16 << 10
+	maxExcess    = 16 << 10 // what lines take beyond 16 bytes a chunk and twice its data (CVE-2023-39326)
 )
 
 // A chunkDecoder takes the chunked coding off (RFC 9112 §7.1). Lines must end in
@@ -13,6 +14,7 @@ const (
 type chunkDecoder struct {
 	state chunkState
 	left  int64  // data bytes of the current chunk still to come
+	over  int64  // the excess so far
 	line  []byte // an unfinished line
 	tail  []byte // trailer lines
 }
@@ -99,8 +101,12 @@ func (d *chunkDecoder) endSize(line []byte) error {
 		}
 		size = size<<4 | v
 	}
-	if rest := trimBlanks(line[digits:]); digits == 0 || len(rest) > 0 && rest[0] != ';' || !isValue(string(rest)) {
+	rest := line[digits:]
+	if digits == 0 || len(trimBlanks(rest)) > 0 && rest[0] != ';' || !isValue(string(rest)) {
 		return malformed("chunk size %.20q", line)
+	}
+	if d.over = max(d.over+int64(len(line))+2-16-2*size, 0); d.over > maxExcess {
+		return malformed("more chunk extensions than data")
 	}
 	d.left, d.state = size, chunkData
 	if size == 0 {

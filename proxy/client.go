@@ -21,7 +21,7 @@ type client struct {
 func (c *client) send(x *exchange) (answer, *Error) {
 	o := &outbound{
 		req: x.r, host: x.host(), header: x.out, length: x.r.ContentLength, whole: x.whole, upgrade: x.upgrade, expect: x.expect,
-		fresh: x.fresh, check: !idempotent(x.r) || x.body != nil && x.whole == nil, onInfo: x.inform, pumps: &x.pumps,
+		fresh: x.fresh, onInfo: x.inform, pumps: &x.pumps,
 	}
 	if x.body != nil {
 		o.body = x.body
@@ -34,7 +34,6 @@ func (c *client) send(x *exchange) (answer, *Error) {
 }
 
 func (c *client) idle() int { return c.pool.idle() }
-func (c *client) close()    { c.pool.close() }
 
 // A call is one request on one connection, and its answer.
 type call struct {
@@ -65,7 +64,7 @@ type call struct {
 // it came; the call is over then.
 func (c *client) do(o *outbound) (*call, *Error) {
 	ctx := o.req.Context()
-	conn, err := c.pool.get(ctx, o.fresh, o.check)
+	conn, err := c.pool.get(ctx, o.fresh)
 	if err != nil {
 		return nil, dialError(ctx, err)
 	}
@@ -149,6 +148,11 @@ func (k *call) failure(stage Stage, err error) *Error {
 	if aborted {
 		return ended(k.req.Context())
 	}
+	if k.pump != nil && stage == StageReadHead && isTimeout(err) {
+		if wrong := k.pump.wrong.Load(); wrong != nil {
+			stage, err = StageWriteBody, *wrong
+		}
+	}
 	reason := causeOf(stage, err)
 	stale := reason == ReasonConnectionLost && k.got == 0 && k.conn.reused()
 	return &Error{Stage: stage, Err: err, reason: reason, stale: stale}
@@ -185,7 +189,7 @@ func (k *call) close() {
 	if k.over {
 		return
 	}
-	whole := k.ended && k.r == k.w && !k.h.close && k.upgrade == ""
+	whole := k.ended && k.r == k.w && !k.h.close && k.upgrade == "" && k.h.status != http.StatusSwitchingProtocols
 	if k.pump != nil && !k.pump.finish() {
 		whole = false
 	}

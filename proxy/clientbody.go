@@ -20,6 +20,7 @@ type clientBody struct {
 	rc    *http.ResponseController
 	limit int64         // bytes; negative: none
 	idle  time.Duration // between two pieces; not positive: none
+	asked bool          // the client waits for "100 Continue", which net/http sends with the first Read
 
 	mu     sync.Mutex // held while reading
 	n      int64
@@ -144,7 +145,7 @@ func (b *clientBody) finish(linger bool) {
 	err := b.rc.SetReadDeadline(last)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if linger && b.err == nil && err == nil {
+	if linger && b.err == nil && err == nil && (b.n > 0 || !b.asked) {
 		io.Copy(io.Discard, b.src)
 	}
 }

@@ -3,6 +3,7 @@ package proxy
 import (
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/knownhops/knownhops/internal/conferr"
 )
@@ -18,6 +19,7 @@ func (c *Config) check() ([]*upstream, error) {
 	c.Timeouts.fill()
 	c.Limits.check(&errs)
 	c.Limits.fill()
+	orDefault(&c.Errors.RetryAfter, 5*time.Second)
 	c.checkTransport(&errs, ups)
 	return ups, errs.Err()
 }

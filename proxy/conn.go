@@ -14,15 +14,15 @@ type conn struct {
 	pool *pool
 
 	read, write deadline
-	nonblocking nonblocking // reads what is there, without waiting
-	uses        int         // exchanges begun
-	idleUntil   time.Time   // while in the pool
-	keep        time.Duration
+	nonblocking nonblocking   // reads what is there, without waiting
+	uses        int           // exchanges begun
+	idleUntil   time.Time     // while in the pool
+	keep        time.Duration // how long it may be unused; 0: for ever, negative: not at all
 	aborted     atomic.Bool
 }
 
 func newConn(c net.Conn, p *pool) *conn {
-	n := &conn{Conn: c, pool: p, read: readDeadline(c), write: writeDeadline(c), nonblocking: newNonblocking(c), keep: p.idleTimeout}
+	n := &conn{Conn: c, pool: p, read: readDeadline(c), write: writeDeadline(c), nonblocking: newNonblocking(c), keep: max(p.idleTimeout, 0)}
 	n.read.aborted, n.write.aborted = &n.aborted, &n.aborted
 	return n
 }
@@ -49,5 +49,8 @@ func (c *conn) watch(ctx context.Context) func() bool {
 // dead reports whether the upstream has closed the connection or sent
 // something unasked, as far as that is known here.
 func (c *conn) dead() bool {
+	if !c.read.until.IsZero() && time.Now().After(c.read.until) {
+		c.read.never() // left from the last exchange
+	}
 	return !c.nonblocking.quiet()
 }

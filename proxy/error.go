@@ -38,6 +38,9 @@ func (e *Error) Error() string {
 	return s
 }
 
+// Timeout reports whether the cause is a time-out, as net.Error does.
+func (e *Error) Timeout() bool { return e.Err != nil && isTimeout(e.Err) }
+
 // Unwrap is the cause.
 func (e *Error) Unwrap() error { return e.Err }
 

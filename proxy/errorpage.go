@@ -71,7 +71,7 @@ func (p *Proxy) page(x *exchange, e *Error, id string) {
 	h := x.w.Header()
 	h["Proxy-Status"] = []string{p.cfg.Headers.name() + "; error=" + e.reason.info().proxyStatus} // RFC 9209
 	if e.Status() == http.StatusServiceUnavailable && p.cfg.Errors.RetryAfter >= 0 {
-		h["Retry-After"] = []string{strconv.Itoa(int(max(p.cfg.Errors.RetryAfter, time.Second) / time.Second))}
+		h["Retry-After"] = []string{strconv.Itoa(int((p.cfg.Errors.RetryAfter + time.Second - 1) / time.Second))}
 	}
 	if e.Status() == http.StatusMethodNotAllowed {
 		h["Allow"] = []string{"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}

@@ -105,7 +105,7 @@ func (x *exchange) again(e *Error) bool {
 	if !e.stale && !x.p.budget.retry() {
 		return false // a stale connection says nothing of the upstream, and costs it nothing
 	}
-	x.fresh = x.fresh || e.stale
+	x.fresh = true
 	x.p.retries.Add(1)
 	return true
 }
@@ -128,11 +128,11 @@ func (x *exchange) bodyUntouched() bool { return x.body == nil || x.whole != nil
 // open prepares the client's body. A short one is read as a whole: it can be
 // sent again, and no upstream has to wait for a slow client.
 func (x *exchange) open() *Error {
-	if x.r.Body == nil || x.r.Body == http.NoBody || x.r.ContentLength == 0 && x.r.TransferEncoding == nil && x.r.ProtoMajor == 1 {
+	if x.r.Body == nil || x.r.Body == http.NoBody || x.r.ContentLength == 0 {
 		return nil
 	}
 	x.expect = x.r.ProtoMajor == 1 && x.r.Header["Expect"] != nil
-	x.body = &clientBody{src: x.r.Body, rc: x.rc, limit: x.p.cfg.Limits.RequestBody, idle: x.p.cfg.Timeouts.Idle}
+	x.body = &clientBody{src: x.r.Body, rc: x.rc, limit: x.p.cfg.Limits.RequestBody, idle: x.p.cfg.Timeouts.Idle, asked: x.expect}
 	if n := x.r.ContentLength; n > 0 && n <= x.p.cfg.Retry.MaxBody && !x.expect && len(x.r.Trailer) == 0 {
 		return x.keep(int(n))
 	}
@@ -161,7 +161,7 @@ func (x *exchange) keep(n int) *Error {
 // reads it afterwards.
 func (x *exchange) end(answered bool) {
 	if x.body != nil && x.whole == nil {
-		x.body.finish(answered && x.r.ProtoMajor == 1 && !x.expect)
+		x.body.finish(answered && x.r.ProtoMajor == 1)
 	}
 }
 

@@ -17,7 +17,6 @@ type outbound struct {
 	upgrade string
 	expect  bool // the body waits for "100 Continue"
 	fresh   bool // on a new connection
-	check   bool // look first whether a reused connection is alive
 	onInfo  func(*head) error
 	pumps   *sync.WaitGroup // counts the goroutines that send the body; nil: nobody waits for them
 }

@@ -114,24 +114,25 @@ func TestStaleConnection(t *testing.T) {
 	}{{"fin", func(c *rawConn) { c.Close() }}, {"rst", (*rawConn).reset}} {
 		for method, want := range map[string]int{"GET": 200, "PUT": 200, "DELETE": 200, "OPTIONS": 200, "POST": 502, "PATCH": 502} {
 			t.Run(method+" "+hangUp.name, func(t *testing.T) {
-				t.Parallel()
-				backend := newRawBackend(t, func(c *rawConn) {
-					if r, err := c.next(); err == nil {
-						c.ok(r)
-						_, _ = c.next()
-						hangUp.do(c)
+				onEachFront(t, func(t *testing.T, over frontOption) {
+					backend := newRawBackend(t, func(c *rawConn) {
+						if r, err := c.next(); err == nil {
+							c.ok(r)
+							_, _ = c.next()
+							hangUp.do(c)
+						}
+					})
+					f := startProxy(t, proxy.Config{Upstreams: []string{backend.url}}, over)
+					warm, _ := f.request(t, "GET", "/warm", nil)
+					require.Equal(t, "ok", text(t, f.do(t, warm)))
+					var body io.Reader
+					if strings.HasPrefix(method, "P") {
+						body = strings.NewReader("hello")
 					}
+					r, _ := f.request(t, method, "/p", body)
+					assert.Equal(t, want, f.do(t, r).StatusCode)
+					assert.Equal(t, want == 200, backend.count("/p") == 2, "a request that is safe to repeat comes twice, another once")
 				})
-				f := startProxy(t, proxy.Config{Upstreams: []string{backend.url}})
-				warm, _ := f.request(t, "GET", "/warm", nil)
-				require.Equal(t, "ok", text(t, f.do(t, warm)))
-				var body io.Reader
-				if strings.HasPrefix(method, "P") {
-					body = strings.NewReader("hello")
-				}
-				r, _ := f.request(t, method, "/p", body)
-				assert.Equal(t, want, f.do(t, r).StatusCode)
-				assert.Equal(t, want == 200, backend.count("/p") == 2, "a request that is safe to repeat comes twice, another once")
 			})
 		}
 	}
@@ -382,18 +383,25 @@ func TestAnswerTrailers(t *testing.T) {
 	}
 }
 
+// TestRequestTrailers has both ways to an upstream: that of https and h2c is
+// net/http's.
 func TestRequestTrailers(t *testing.T) {
-	onEachFront(t, func(t *testing.T, over frontOption) {
-		backend := newRawBackend(t, serveOK)
-		f := startProxy(t, proxy.Config{Upstreams: []string{backend.url}}, over)
-		r, _ := f.request(t, "POST", "/p", struct{ io.Reader }{strings.NewReader("hello")})
-		r.Trailer = http.Header{"X-T": {"t"}, "X-Forwarded-For": {"6.6.6.6"}, "X_forwarded_for": {"6.6.6.6"}, "Forwarded": {"for=6.6.6.6"}, "X-Real-Ip": {"6.6.6.6"}}
-		require.Equal(t, "ok", text(t, f.do(t, r)))
-		got := backend.got()
-		require.Len(t, got, 1)
-		assert.Equal(t, "hello", got[0].body)
-		assert.Equal(t, []string{"X-T: t"}, texts(got[0].trailer))
-	})
+	for name, transport := range map[string]http.RoundTripper{"own": nil, "net/http": &http.Transport{}} {
+		t.Run(name, func(t *testing.T) {
+			onEachFront(t, func(t *testing.T, over frontOption) {
+				backend := newRawBackend(t, serveOK)
+				f := startProxy(t, proxy.Config{Upstreams: []string{backend.url}, Transport: transport}, over)
+				r, _ := f.request(t, "POST", "/p", struct{ io.Reader }{strings.NewReader("hello")})
+				r.Trailer = http.Header{"X-T": {"t"}, "X-Forwarded-For": {"6.6.6.6"}, "X_forwarded_for": {"6.6.6.6"}, "Forwarded": {"for=6.6.6.6"}, "X-Real-Ip": {"6.6.6.6"}}
+				require.Equal(t, "ok", text(t, f.do(t, r)))
+				got := backend.got()
+				require.Len(t, got, 1)
+				assert.Equal(t, "hello", got[0].body)
+				assert.Equal(t, []string{"X-T"}, got[0].values("Trailer"))
+				assert.Equal(t, []string{"X-T: t"}, texts(got[0].trailer))
+			})
+		})
+	}
 }
 
 // TestEarlyHints lets the upstream wait until the client has the interim answer.
@@ -714,6 +722,35 @@ func TestWebSocket(t *testing.T) {
 	require.Len(t, got, 1)
 	checkHop(t, got[0], "good.test")
 	assert.Equal(t, []string{"Connection: Upgrade", "Sec-Websocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-Websocket-Version: 13", "Upgrade: websocket"}, endToEnd(got[0]))
+}
+
+// TestWebSocketHalfClosed lets the upstream end its direction first.
+func TestWebSocketHalfClosed(t *testing.T) {
+	heard := make(chan string, 1)
+	backend := newRawBackend(t, func(c *rawConn) {
+		if _, err := c.next(); err == nil {
+			c.write(switched + header("Connection: Upgrade", websocket, wsAccept) + "bye")
+			_ = c.Conn.(*net.TCPConn).CloseWrite()
+			rest, _ := io.ReadAll(c.in)
+			heard <- string(rest)
+		}
+	})
+	f := startProxy(t, proxy.Config{Upstreams: []string{backend.url}})
+	c := f.dial(t)
+	c.send(wsRequest())
+	_, err := c.read()
+	require.NoError(t, err)
+	last, err := io.ReadAll(c.in)
+	require.NoError(t, err)
+	assert.Equal(t, "bye", string(last))
+	c.send("and another thing")
+	require.NoError(t, c.CloseWrite())
+	select {
+	case rest := <-heard:
+		assert.Equal(t, "and another thing", rest)
+	case <-time.After(patience):
+		require.Fail(t, "in vain: the client's last words")
+	}
 }
 
 func TestWebSocketIdle(t *testing.T) {

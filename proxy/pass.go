@@ -129,13 +129,6 @@ func passTrailer(to, trailer, announced http.Header) {
 // that waits for "100 Continue" nothing else is told: net/http may be writing
 // that in another goroutine.
 func (x *exchange) inform(h *head) error {
-	if h.status == http.StatusContinue {
-		if x.expect {
-			x.expect = false
-			x.w.WriteHeader(http.StatusContinue)
-		}
-		return nil
-	}
 	if x.expect || !x.r.ProtoAtLeast(1, 1) {
 		return nil
 	}

@@ -19,18 +19,20 @@ type pool struct {
 	mu     sync.Mutex
 	conns  []*conn
 	timer  *time.Timer // closes what has been unused for too long; nil: none is waiting
+	next   time.Time   // when it does
 	closed bool
 }
 
-// get returns a connection: an unused one, unless fresh is set, or a new one.
-// With check, an unused one is looked at first: the upstream may have closed it.
-func (p *pool) get(ctx context.Context, fresh, check bool) (*conn, error) {
+// get returns a connection: an unused one, unless fresh is set, or a new one. An
+// unused one is looked at first: the upstream may have closed it, or have sent
+// what nobody asked for, which must not become the answer to somebody.
+func (p *pool) get(ctx context.Context, fresh bool) (*conn, error) {
 	for !fresh {
 		c := p.pop()
 		if c == nil {
 			break
 		}
-		if check && c.dead() {
+		if c.dead() {
 			c.Close()
 			continue
 		}
@@ -84,11 +86,21 @@ func (p *pool) put(c *conn) {
 	c.idleUntil = time.Time{}
 	if c.keep > 0 {
 		c.idleUntil = time.Now().Add(c.keep)
-		if p.timer == nil {
-			p.timer = time.AfterFunc(c.keep, p.expire)
-		}
+		p.wake(c.idleUntil)
 	}
 	p.conns = append(p.conns, c)
+}
+
+// wake makes expire run at that time at the latest. The caller holds the lock.
+func (p *pool) wake(at time.Time) {
+	if p.timer != nil {
+		if !at.Before(p.next) {
+			return
+		}
+		p.timer.Stop()
+	}
+	p.next = at
+	p.timer = time.AfterFunc(time.Until(at), p.expire)
 }
 
 // expire closes the connections whose time is over and waits for the next.
@@ -113,7 +125,7 @@ func (p *pool) expire() {
 	clear(p.conns[len(kept):])
 	p.conns, p.timer = kept, nil
 	if !next.IsZero() {
-		p.timer = time.AfterFunc(next.Sub(now), p.expire)
+		p.wake(next)
 	}
 }
 

@@ -15,7 +15,8 @@ type Proxy struct {
 	cfg     Config
 	fleet   *fleet
 	budget  *budget
-	own     *transport   // nil: Config.Transport is somebody else's
+	own     *transport   // nil: Config.Transport is not of this package
+	made    bool         // own is for this Proxy alone
 	handler http.Handler // serve, behind Config.Policy
 	noisy   complaints
 
@@ -36,11 +37,12 @@ func To(upstream string) (*Proxy, error) {
 // the Proxy. The error is a ConfigErrors with every mistake. Shutdown ends what
 // New starts.
 func New(cfg Config) (*Proxy, error) {
+	made := cfg.Transport == nil
 	ups, err := cfg.check()
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{cfg: cfg, budget: newBudget(cfg.Retry.Budget, cfg.Retry.Burst)}
+	p := &Proxy{cfg: cfg, made: made, budget: newBudget(cfg.Retry.Budget, cfg.Retry.Burst)}
 	p.own, _ = cfg.Transport.(*transport)
 	for _, up := range ups {
 		up.carrier = p.carrier(up)
@@ -178,8 +180,14 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	}
 }
 
+// closeIdle closes the unused connections. A transport that others use as well
+// stays fit for use.
 func (p *Proxy) closeIdle() {
-	for _, up := range p.fleet.ups {
-		up.carrier.close()
+	if p.made {
+		p.own.close()
+		return
+	}
+	if t, ok := p.cfg.Transport.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
 	}
 }

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -27,8 +26,9 @@ type pump struct {
 	sent   atomic.Int64
 	broken atomic.Pointer[error] // of the client's body
 	ended  atomic.Int64          // when the body was sent, in Unix nanoseconds; 0: not yet
+	wrong  atomic.Pointer[error] // of the connection
+	heard  atomic.Bool           // the answer has begun
 	done   chan struct{}
-	wrong  error // of the connection; after done
 }
 
 func startPump(k *call, o *outbound, framing framing) *pump {
@@ -69,7 +69,6 @@ func (p *pump) proceed(yes bool) {
 
 func (p *pump) run() {
 	if !p.allowed() {
-		p.wrong = errNotWanted
 		return
 	}
 	b := getBuffer()
@@ -79,7 +78,8 @@ func (p *pump) run() {
 		n, err := p.body.Read(b.bytes[room : len(b.bytes)-len(crlf)])
 		last := err == io.EOF
 		if n > 0 || last {
-			if p.wrong = p.write(b.bytes, room, n, last); p.wrong != nil {
+			if err := p.write(b.bytes, room, n, last); err != nil {
+				p.giveUp(err)
 				return
 			}
 		}
@@ -95,7 +95,24 @@ func (p *pump) run() {
 	}
 }
 
-var errNotWanted = errors.New("the upstream answered without the body")
+// lastLook is how long an upstream that takes no more of the body may still
+// take to say why.
+const lastLook = time.Second
+
+// giveUp notes that the upstream takes no more of the body.
+func (p *pump) giveUp(err error) {
+	p.wrong.Store(&err)
+	if p.heard.Load() {
+		return
+	}
+	p.conn.SetReadDeadline(time.Now().Add(lastLook))
+	switch {
+	case p.conn.aborted.Load():
+		p.conn.SetReadDeadline(past)
+	case p.heard.Load(): // a moment ago
+		p.conn.SetReadDeadline(time.Now().Add(p.idle))
+	}
+}
 
 func (p *pump) allowed() bool {
 	if p.goAhead == nil {
@@ -172,7 +189,7 @@ func (p *pump) finish() bool {
 // patience is how much longer an answer may be waited for: its time begins when
 // the whole body was sent.
 func (p *pump) patience(wait time.Duration) time.Duration {
-	if p == nil {
+	if p == nil || p.wrong.Load() != nil {
 		return 0
 	}
 	ended := p.ended.Load()

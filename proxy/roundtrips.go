@@ -10,6 +10,7 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 )
@@ -24,12 +25,6 @@ type roundTrips struct {
 
 func (c *roundTrips) idle() int { return 0 } // net/http does not say
 
-func (c *roundTrips) close() {
-	if t, ok := c.rt.(interface{ CloseIdleConnections() }); ok {
-		t.CloseIdleConnections()
-	}
-}
-
 // send implements carrier.
 func (c *roundTrips) send(x *exchange) (answer, *Error) {
 	ctx, cancel := context.WithCancelCause(x.r.Context())
@@ -43,8 +38,8 @@ func (c *roundTrips) send(x *exchange) (answer, *Error) {
 	return newResponse(resp, x.p.cfg.Timeouts.Idle, cancel), nil
 }
 
-// request is the exchange's request as net/http wants it. The header is a copy,
-// since a transport may look at it after it has returned.
+// request is the exchange's request as net/http wants it. Header and body are
+// copies, since a transport may look at them after it has returned.
 func (c *roundTrips) request(ctx context.Context, x *exchange, t *trip) *http.Request {
 	out := &http.Request{
 		Method: x.r.Method, URL: c.url(x), Host: x.host(), Header: maps.Clone(x.out), ContentLength: x.r.ContentLength,
@@ -53,14 +48,15 @@ func (c *roundTrips) request(ctx context.Context, x *exchange, t *trip) *http.Re
 	if _, ok := x.out["User-Agent"]; !ok {
 		out.Header["User-Agent"] = []string{""} // none, instead of net/http's own
 	}
-	if x.upgrade != "" {
+	if x.upgrade != "" && c.up.scheme != "h2c" { // HTTP/2 has no such switch, so the upstream gives its own answer
 		out.Header["Connection"], out.Header["Upgrade"] = []string{"Upgrade"}, []string{x.upgrade}
 	}
 	switch {
 	case x.whole != nil:
-		out.Body = io.NopCloser(bytes.NewReader(x.whole))
+		out.Body = io.NopCloser(bytes.NewReader(bytes.Clone(x.whole)))
 	case x.body != nil:
-		out.Body, out.Trailer = io.NopCloser(x.body), x.r.Trailer
+		out.Trailer = trailerNames(slices.Collect(maps.Keys(x.r.Trailer)))
+		out.Body = io.NopCloser(&trailedBody{clientBody: x.body, from: x.r.Trailer, to: out.Trailer})
 		if x.expect {
 			out.Header["Expect"] = []string{"100-continue"}
 		}

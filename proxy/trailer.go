@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"io"
 	"net/http"
 
 	"github.com/knownhops/knownhops/forwarded"
@@ -30,6 +31,23 @@ func trailerNames(lines []string) http.Header {
 		t[canonical(name)] = nil
 	}
 	return cleanTrailer(t)
+}
+
+// A trailedBody fills a trailer with what came at the end of the body, as far
+// as it was announced.
+type trailedBody struct {
+	*clientBody
+	from, to http.Header
+}
+
+func (b *trailedBody) Read(p []byte) (int, error) {
+	n, err := b.clientBody.Read(p)
+	if err == io.EOF {
+		for name := range b.to {
+			b.to[name] = b.from[name]
+		}
+	}
+	return n, err
 }
 
 var notInTrailer = func() map[string]bool {

@@ -3,9 +3,11 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -114,6 +116,17 @@ func (t *transport) carrier(up *upstream) carrier {
 	return t.client(up.network, up.addr)
 }
 
+// close closes the unused connections, and every other when it comes back.
+func (t *transport) close() {
+	t.tls.CloseIdleConnections()
+	t.h2c.CloseIdleConnections()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, c := range t.clients {
+		c.pool.close()
+	}
+}
+
 // CloseIdleConnections closes the connections that are not in use, as
 // http.Client does it.
 func (t *transport) CloseIdleConnections() {
@@ -128,6 +141,9 @@ func (t *transport) CloseIdleConnections() {
 
 // RoundTrip implements http.RoundTripper.
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL == nil {
+		return t.tls.RoundTrip(r) // which has the words for it
+	}
 	switch r.URL.Scheme {
 	case "https":
 		return t.tls.RoundTrip(r)
@@ -136,11 +152,40 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		plain.URL.Scheme = "http"
 		return t.h2c.RoundTrip(plain)
 	}
-	resp, err := t.roundTrip(r)
+	r, err := plainRequest(r)
 	if err != nil {
 		return nil, err
 	}
+	resp, e := t.roundTrip(r)
+	if e != nil {
+		return nil, e
+	}
 	return resp, nil
+}
+
+// plainRequest refuses what cannot be sent over plain HTTP/1.1, and fills in
+// the method. It closes the body of what it refuses.
+func plainRequest(r *http.Request) (*http.Request, error) {
+	var problem string
+	switch {
+	case r.URL.Scheme != "http":
+		problem = "unsupported scheme " + strconv.Quote(r.URL.Scheme)
+	case r.URL.Host == "":
+		problem = "no host in the URL"
+	case r.Method != "" && !isToken(r.Method):
+		problem = "invalid method " + strconv.Quote(r.Method)
+	}
+	if problem != "" {
+		if r.Body != nil {
+			r.Body.Close()
+		}
+		return nil, &Error{Stage: StageRequest, Err: errors.New(problem), reason: ReasonBadRequest}
+	}
+	if r.Method == "" {
+		r = r.WithContext(r.Context())
+		r.Method = http.MethodGet
+	}
+	return r, nil
 }
 
 func (t *transport) roundTrip(r *http.Request) (*http.Response, *Error) {
@@ -165,7 +210,7 @@ func (t *transport) roundTrip(r *http.Request) (*http.Response, *Error) {
 
 // outboundOf is a request as http.Client hands it over.
 func outboundOf(r *http.Request) *outbound {
-	o := &outbound{req: r, host: r.Host, header: plainHeader(r.Header), length: r.ContentLength, check: !idempotent(r)}
+	o := &outbound{req: r, host: r.Host, header: plainHeader(r.Header), length: r.ContentLength}
 	if o.host == "" {
 		o.host = r.URL.Host
 	}
@@ -173,7 +218,7 @@ func outboundOf(r *http.Request) *outbound {
 		o.upgrade = r.Header.Get("Upgrade")
 	}
 	if r.Body != nil && r.Body != http.NoBody {
-		o.body, o.check = r.Body, true
+		o.body = r.Body
 		if o.length == 0 {
 			o.length = -1 // as net/http has it: a body, and no length
 		}

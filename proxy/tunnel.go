@@ -137,11 +137,17 @@ func deadlinesOf(from, to tunnelEnd) (read, write deadline) {
 type tunnels struct {
 	mu   sync.Mutex
 	open map[*tunnel]struct{}
+	over bool // no more are wanted
 }
 
+// add counts a tunnel in, or ends it if no more are wanted.
 func (s *tunnels) add(t *tunnel) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.over {
+		t.close()
+		return
+	}
 	if s.open == nil {
 		s.open = make(map[*tunnel]struct{})
 	}
@@ -160,10 +166,11 @@ func (s *tunnels) count() int {
 	return len(s.open)
 }
 
-// cutAll ends every tunnel.
+// cutAll ends every tunnel, those to come included.
 func (s *tunnels) cutAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.over = true
 	for t := range s.open {
 		t.close()
 	}

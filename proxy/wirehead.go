@@ -124,14 +124,19 @@ func (h *head) frame(method string) error {
 		return err
 	}
 	coding := h.header["Transfer-Encoding"]
+	if coding != nil && !h.chunked(coding) {
+		return malformed("Transfer-Encoding %.40q", coding)
+	}
 	switch {
 	case h.status < 200 || h.status == http.StatusNoContent:
 		h.body, h.length = noBody, -1
 		delete(h.header, "Content-Length")
 	case method == http.MethodHead || h.status == http.StatusNotModified:
 		h.body = noBody
-	case coding != nil:
-		return h.frameCoding(coding)
+	case coding != nil: // it wins over a length, and the connection is not used again
+		h.close = h.close || h.length >= 0
+		h.body, h.length = byChunks, -1
+		delete(h.header, "Content-Length")
 	case h.length == 0:
 		h.body = noBody
 	case h.length > 0:
@@ -144,9 +149,9 @@ func (h *head) frame(method string) error {
 
 func (h *head) frameLength() error {
 	lines := h.header["Content-Length"]
-	for i, line := range lines {
+	for _, line := range lines {
 		n, err := strconv.ParseUint(line, 10, 63)
-		if err != nil || line[0] == '+' || i > 0 && int64(n) != h.length {
+		if err != nil || line != lines[0] {
 			return malformed("Content-Length %.40q", lines)
 		}
 		h.length = int64(n)
@@ -157,17 +162,10 @@ func (h *head) frameLength() error {
 	return nil
 }
 
-// frameCoding takes exactly "chunked": every other word has been read as it
-// by somebody (CVE-2022-1705). With a length beside it, the coding wins and the
-// connection is not used again.
-func (h *head) frameCoding(coding []string) error {
-	if h.http10 || len(coding) != 1 || !strings.EqualFold(coding[0], "chunked") {
-		return malformed("Transfer-Encoding %.40q", coding)
-	}
-	h.close = h.close || h.length >= 0
-	h.body, h.length = byChunks, -1
-	delete(h.header, "Content-Length")
-	return nil
+// chunked reports whether a coding is exactly "chunked": every other word has
+// been read as it by somebody (CVE-2022-1705).
+func (h *head) chunked(coding []string) bool {
+	return !h.http10 && len(coding) == 1 && strings.EqualFold(coding[0], "chunked")
 }
 
 // keepAlive is how long the upstream says it keeps the unused connection, and

@@ -41,6 +41,9 @@ func appendRequest(b []byte, r *http.Request, host string, h http.Header, body f
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
 		b = appendAnnouncement(b, r.Trailer)
 	}
+	if len(h["Te"]) > 0 {
+		b = append(b, "Connection: TE\r\n"...) // RFC 9110 §10.1.4
+	}
 	if upgrade != "" {
 		b = append(b, "Connection: Upgrade\r\nUpgrade: "...)
 		b = append(b, upgrade...)
@@ -59,6 +62,9 @@ const crlf = "\r\n"
 func appendTarget(b []byte, r *http.Request) []byte {
 	if r.URL.Path == "*" && r.Method == http.MethodOptions {
 		return append(b, '*')
+	}
+	if r.URL.Opaque != "" {
+		return appendQuery(b, r.URL.RequestURI())
 	}
 	path := r.URL.EscapedPath()
 	if path == "" || path[0] != '/' {
