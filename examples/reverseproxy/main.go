@@ -1,0 +1,526 @@
+// Reverseproxy stands where nginx stands in many chains: behind a balancer that
+// ends TLS, in front of an application on the same machine.
+//
+//	client ──https──► ALB ──http──► reverseproxy :80 ──http──► application :8080
+//
+//	go build ./examples/reverseproxy
+//	reverseproxy -listen :80 -hops "alb=10.0.16.0/20,10.0.32.0/20" -hosts www.example.com \
+//		-static /srv/www -health /healthz -check /healthz
+//
+// Each flag can be given as an environment variable instead: -max-body is
+// REVERSEPROXY_MAX_BODY. A flag wins over its variable, and an empty variable
+// counts as none.
+//
+//	-listen ADDRESS       where to listen (127.0.0.1:8081; nginx's place is :80)
+//	-upstream LIST        the application: http://…, https://…, h2c://… or unix:/path,
+//	                      comma separated (http://127.0.0.1:8080)
+//	-hops TOPOLOGY        the proxies in front, nearest first, as forwarded.ParseHops
+//	                      reads them; empty: nobody is believed
+//	-hosts LIST           names that X-Forwarded-Host may tell, comma separated; empty: any
+//	-static DIR           files that are served before the application is asked
+//	-strip-prefix PREFIX  is taken off the path; what is not below it gets 404
+//	-balance POLICY       among several upstreams: round-robin, least-requests, client-hash
+//	-check PATH           is asked of each upstream every 30 s; those that fail it twice
+//	                      get no requests
+//	-max-body SIZE        of requests, else 413: 10m, 512k; 0: any
+//	-health PATH          answers the balancer's probes here: 200, or 503 when no upstream
+//	                      passes -check or this process is about to end. Empty: the
+//	                      application answers them
+//	-explain PATH         shows how a request is understood, to callers on this machine
+//	-access-log FILE      combined format with scheme and duration; "-" is the standard
+//	                      output, "off" none
+//	-h2c                  also speak HTTP/2 without TLS, which target groups with
+//	                      protocol version HTTP2 or GRPC need
+//	-balancer-idle TIME   the balancer's idle_timeout.timeout_seconds (60s): connections
+//	                      without a request are kept 15 s longer, and the application
+//	                      must begin to answer 5 s earlier
+//	-drain-delay TIME     how long to go on serving after a signal, with -health at 503,
+//	                      until the balancer has noticed: its unhealthy threshold times its
+//	                      interval. 0s is right where the target is deregistered first
+//	-drain-time TIME      how long requests under way may then take (20s; from 6s on, as
+//	                      net/http gives a connection without a request 5 s)
+//
+// SIGTERM and SIGINT begin the drain; a second signal ends it at once. The exit
+// code is 2 after mistakes in the configuration, all of which are printed, and 1
+// after any other failure.
+//
+// A port below 1024 needs a right: setcap cap_net_bind_service=+ep reverseproxy,
+// or AmbientCapabilities=CAP_NET_BIND_SERVICE in a systemd unit. Let nobody but
+// the balancer reach it: whoever connects from an address in -hops is believed.
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/knownhops/knownhops/forwarded"
+	"github.com/knownhops/knownhops/proxy"
+)
+
+func main() {
+	signals, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, end := context.WithCancel(context.Background())
+	context.AfterFunc(signals, func() { stop(); end() }) // from now on, a signal does what signals do by default
+	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "reverseproxy: %v\n", err)
+	}
+	os.Exit(exitCode(err))
+}
+
+func exitCode(err error) int {
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, new(mistakes)):
+		return 2
+	}
+	return 1
+}
+
+// run is main without the process: it serves until ctx is done.
+func run(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) error {
+	o := options{upstreams: []string{"http://127.0.0.1:8080"}}
+	wrong, help := o.read(args, env)
+	if help != "" {
+		_, err := io.WriteString(stdout, help)
+		return err
+	}
+	s := &site{options: o, logger: slog.New(slog.NewTextHandler(stderr, nil)), mistakes: wrong}
+	defer s.close()
+	s.build(stdout)
+	if len(s.mistakes) > 0 {
+		return s.mistakes
+	}
+	s.announce(stdout)
+	return s.serve(ctx)
+}
+
+// mistakes is everything that is wrong with the configuration.
+type mistakes []error
+
+// Error lists them, one a line.
+func (m mistakes) Error() string { return "cannot start:\n" + errors.Join(m...).Error() }
+
+// options is what the flags say.
+type options struct {
+	listen, hops, static, stripPrefix, check, health, explain, accessLog string
+
+	upstreams, hosts      []string
+	balance               proxy.Balance
+	maxBody               int64
+	h2c                   bool
+	balancerIdle          time.Duration
+	drainDelay, drainTime time.Duration
+}
+
+// flags declares every flag. Values that only other packages can judge stay
+// text here; -hops does so as well because package flag would print the secrets
+// in it.
+func (o *options) flags() *flag.FlagSet {
+	f := flag.NewFlagSet("reverseproxy", flag.ContinueOnError)
+	f.StringVar(&o.listen, "listen", "127.0.0.1:8081", "`address` to listen on; nginx's place is :80")
+	f.Func("upstream", "`list` of http://…, https://…, h2c://… or unix:/path, comma separated (default http://127.0.0.1:8080)", list(&o.upstreams))
+	f.StringVar(&o.hops, "hops", "", "`topology` in front, nearest first, like \"alb=10.0.16.0/20,10.0.32.0/20\"; empty: nobody is believed")
+	f.Func("hosts", "`list` of names that X-Forwarded-Host may tell, comma separated; empty: any", list(&o.hosts))
+	f.StringVar(&o.static, "static", "", "`directory` of files that are served before the application is asked")
+	f.StringVar(&o.stripPrefix, "strip-prefix", "", "`prefix` to take off the path, like /api; what is not below it gets 404")
+	f.Func("balance", "`policy` among several upstreams: round-robin, least-requests or client-hash (default round-robin)", o.setBalance)
+	f.StringVar(&o.check, "check", "", "`path` that upstreams must answer with 200 to get requests")
+	f.Func("max-body", "`size` of request bodies, like 512k, 10m or 1g, else 413; 0: any (default 0)", o.setMaxBody)
+	f.StringVar(&o.health, "health", "", "`path` of the balancer's probes to answer here; empty: the application answers them")
+	f.StringVar(&o.explain, "explain", "", "`path` that shows callers on this machine how their request is understood")
+	f.StringVar(&o.accessLog, "access-log", "-", "`file` to append to; \"-\" is the standard output, \"off\" none")
+	f.BoolVar(&o.h2c, "h2c", false, "also speak HTTP/2 without TLS, for target groups with protocol version HTTP2 or GRPC")
+	f.DurationVar(&o.balancerIdle, "balancer-idle", time.Minute, "`time` of the balancer's idle_timeout.timeout_seconds, which those here keep away from")
+	f.DurationVar(&o.drainDelay, "drain-delay", 0, "`time` to go on serving after a signal, with -health at 503, until the balancer has noticed")
+	f.DurationVar(&o.drainTime, "drain-time", 20*time.Second, "`time` that requests under way may take after that")
+	f.VisitAll(func(one *flag.Flag) { one.Usage += " [" + variable(one.Name) + "]" })
+	f.SetOutput(io.Discard)
+	return f
+}
+
+// variable is the environment's name for a flag.
+func variable(flag string) string {
+	return "REVERSEPROXY_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// read takes the flags from args and then, for those that are not there, from
+// the environment. It goes on after a mistake. help is the text for -help.
+func (o *options) read(args []string, env func(string) string) (wrong mistakes, help string) {
+	f := o.flags()
+	for err := f.Parse(args); err != nil; err = f.Parse(args) {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil, helpText(f)
+		}
+		if f.NArg() == len(args) {
+			break // it cannot even take this one off
+		}
+		wrong, args = append(wrong, err), f.Args()
+	}
+	if f.NArg() > 0 {
+		wrong = append(wrong, fmt.Errorf("%q is no flag, and nothing after it was read", f.Arg(0)))
+	}
+	given := map[string]bool{}
+	f.Visit(func(one *flag.Flag) { given[one.Name] = true })
+	f.VisitAll(func(one *flag.Flag) {
+		value := env(variable(one.Name))
+		if value == "" || given[one.Name] {
+			return
+		}
+		if err := f.Set(one.Name, value); err != nil {
+			wrong = append(wrong, fmt.Errorf("invalid value %q in %s: %w", value, variable(one.Name), err))
+		}
+	})
+	return append(wrong, o.judge()...), ""
+}
+
+func helpText(f *flag.FlagSet) string {
+	var b strings.Builder
+	b.WriteString("A reverse proxy behind a balancer. Flags, each with its [environment variable], over which it wins:\n\n")
+	f.SetOutput(&b)
+	f.PrintDefaults()
+	return b.String()
+}
+
+// judge finds what is wrong with the values that concern this program alone.
+func (o *options) judge() (wrong mistakes) {
+	for _, path := range []struct{ flag, value, other string }{
+		{"-health", o.health, ""},
+		{"-explain", o.explain, o.health},
+	} {
+		switch {
+		case path.value == "":
+		case path.value[0] != '/':
+			wrong = append(wrong, fmt.Errorf("%s: %q: does not begin with a slash", path.flag, path.value))
+		case path.value == path.other:
+			wrong = append(wrong, fmt.Errorf("%s: %q: has another meaning already", path.flag, path.value))
+		}
+	}
+	for _, span := range []struct {
+		flag         string
+		value, least time.Duration
+	}{
+		{"-balancer-idle", o.balancerIdle, time.Second},
+		{"-drain-delay", o.drainDelay, 0},
+		{"-drain-time", o.drainTime, 0},
+	} {
+		if span.value < span.least {
+			wrong = append(wrong, fmt.Errorf("%s: %v: is less than %v", span.flag, span.value, span.least))
+		}
+	}
+	return wrong
+}
+
+func list(to *[]string) func(string) error {
+	return func(s string) error {
+		*to = strings.FieldsFunc(s, func(c rune) bool { return c == ',' || c == ' ' })
+		return nil
+	}
+}
+
+func (o *options) setBalance(s string) error {
+	policies := []string{proxy.RoundRobin: "round-robin", proxy.LeastRequests: "least-requests", proxy.ClientHash: "client-hash"}
+	i := slices.Index(policies, s)
+	if i < 0 {
+		return errors.New("write " + strings.Join(policies, ", "))
+	}
+	o.balance = proxy.Balance(i)
+	return nil
+}
+
+func (o *options) setMaxBody(s string) error {
+	number, shift := s, 0
+	if i := strings.IndexAny(s, "kmg"); i > 0 && i == len(s)-1 {
+		number, shift = s[:i], 10*(1+strings.IndexByte("kmg", s[i]))
+	}
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || n < 0 || n > math.MaxInt64>>shift {
+		return errors.New("write a number of bytes, like 512k, 10m or 1g")
+	}
+	o.maxBody = n << shift
+	return nil
+}
+
+// A site is everything that runs.
+type site struct {
+	options
+	logger   *slog.Logger
+	mistakes mistakes
+	closers  []io.Closer
+
+	policy   *forwarded.Policy
+	proxy    *proxy.Proxy
+	server   *http.Server
+	listener net.Listener
+	draining atomic.Bool
+}
+
+// build makes the parts, from the inside out, and notes what is wrong with
+// each: whoever configures it wants to read all of it at once.
+func (s *site) build(stdout io.Writer) {
+	s.makePolicy()
+	s.makeProxy()
+	var inner http.Handler = s.proxy
+	inner = s.withStripPrefix(inner)
+	inner = s.withStatic(inner)
+	inner = at(s.explain, s.explainer(), inner)
+	inner = proxy.Recover(s.logger)(inner)
+	inner = s.withAccessLog(inner, stdout)
+	inner = s.policy.Wrap(inner) // inside it, the client is known; what nobody vouches for is gone
+	inner = at(s.health, http.HandlerFunc(s.answerProbe), inner)
+	s.makeServer(s.leaving(inner))
+	s.listen()
+}
+
+// makePolicy falls back to believing nobody, so that the parts that need a
+// policy can be judged as well.
+func (s *site) makePolicy() {
+	hops, err := forwarded.ParseHops(s.hops)
+	if err != nil {
+		s.wrong("-hops", err)
+	}
+	s.policy, err = forwarded.New(forwarded.Config{Hops: hops, Hosts: s.hosts, Logger: s.logger})
+	if err != nil {
+		s.wrong("", err)
+		s.policy = new(forwarded.Policy)
+	}
+}
+
+// maxHeader is more than a balancer lets through: ALB takes 64 K, and adds its
+// own.
+const maxHeader = 128 << 10
+
+func (s *site) makeProxy() {
+	p, err := proxy.New(proxy.Config{
+		Upstreams: s.upstreams,
+		Balance:   s.balance,
+		Check:     proxy.HealthCheck{Path: s.check},
+		Limits:    proxy.Limits{RequestBody: s.maxBody, RequestHeader: maxHeader},
+		// A 504 of this proxy's says in the log which upstream is slow; the
+		// balancer's, a moment later, would say nothing.
+		Timeouts: proxy.Timeouts{Head: max(s.balancerIdle-5*time.Second, s.balancerIdle/2)},
+		Logger:   s.logger,
+	})
+	if err != nil {
+		s.wrong("", err)
+		p = new(proxy.Proxy)
+	}
+	s.proxy = p
+}
+
+// withStripPrefix turns into a mistake what is a panic for a prefix in source
+// code.
+func (s *site) withStripPrefix(next http.Handler) (h http.Handler) {
+	if s.stripPrefix == "" {
+		return next
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			s.wrong("-strip-prefix", fmt.Errorf("%v", r))
+			h = next
+		}
+	}()
+	return proxy.StripPrefix(s.stripPrefix)(next)
+}
+
+// withStatic serves from an os.Root, which no symbolic link leads out of.
+func (s *site) withStatic(next http.Handler) http.Handler {
+	if s.static == "" {
+		return next
+	}
+	root, err := os.OpenRoot(s.static)
+	if err != nil {
+		s.wrong("-static", err)
+		return next
+	}
+	s.closers = append(s.closers, root)
+	return proxy.Static(root.FS())(next)
+}
+
+func (s *site) withAccessLog(next http.Handler, stdout io.Writer) http.Handler {
+	switch s.accessLog {
+	case "off", "":
+		return next
+	case "-":
+		return proxy.AccessLog(stdout)(next)
+	}
+	file, err := os.OpenFile(s.accessLog, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
+	if err != nil {
+		s.wrong("-access-log", err)
+		return next
+	}
+	s.closers = append(s.closers, file)
+	return proxy.AccessLog(file)(next)
+}
+
+// explainer admits who connects from this machine without a declared hop in
+// between: behind one on this machine, everybody's peer is local. A proxy on
+// this machine that is not declared would let its clients in.
+func (s *site) explainer() http.Handler {
+	return s.policy.ExplainHandler(func(r *http.Request) bool {
+		info := forwarded.From(r)
+		return info.Status == forwarded.StatusDirect && info.Client.IsLoopback()
+	})
+}
+
+// at lets h answer one exact path, if there is one.
+func at(path string, h, next http.Handler) http.Handler {
+	if path == "" {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == path {
+			h.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// answerProbe is outermost: a probe has no client, no scheme, an address for a
+// host, and no place in the access log. It is known by its path, never by its
+// User-Agent, which anybody can send.
+func (s *site) answerProbe(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	if s.draining.Load() || !s.usable() {
+		http.Error(w, "not ready", http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ready")
+}
+
+// usable reports whether any upstream can take a request. Without -check none
+// is ever known not to.
+func (s *site) usable() bool {
+	return slices.ContainsFunc(s.proxy.Status().Upstreams, func(u proxy.UpstreamStatus) bool {
+		return u.State != proxy.StateUnhealthy
+	})
+}
+
+// leaving asks for another connection with each answer while draining, so that
+// none is left idle when the listener closes: a request that the balancer sends
+// in just that moment would be lost.
+func (s *site) leaving(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.draining.Load() && r.Header.Get("Upgrade") == "" {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *site) makeServer(h http.Handler) {
+	idle := s.balancerIdle + 15*time.Second
+	s.server = &http.Server{
+		Handler: h,
+		// The balancer keeps connections to its targets. If this side closes an
+		// unused one first, the balancer may be writing a request into it: a 502
+		// of which no log here knows.
+		IdleTimeout: idle,
+		// It also limits how long a connection may wait for its first request, and
+		// balancers open some in advance.
+		ReadHeaderTimeout: idle,
+		// ReadTimeout and WriteTimeout stay zero: they limit whole uploads and
+		// downloads. The proxy limits the pauses in them instead.
+		MaxHeaderBytes: maxHeader,
+		Protocols:      new(http.Protocols),
+		ErrorLog:       slog.NewLogLogger(s.logger.Handler(), slog.LevelWarn),
+	}
+	s.server.Protocols.SetHTTP1(true)
+	s.server.Protocols.SetUnencryptedHTTP2(s.h2c)
+}
+
+// listen comes last of all that can fail, so that nobody connects in vain.
+func (s *site) listen() {
+	ln, err := net.Listen("tcp", s.options.listen)
+	if err != nil {
+		s.wrong("-listen", err)
+		return
+	}
+	s.listener = ln
+	s.closers = append(s.closers, ln)
+}
+
+// wrong notes the mistakes of one part. Those that name a field of a Config are
+// told by the flag that it was read from.
+func (s *site) wrong(flag string, err error) {
+	var fields forwarded.ConfigErrors // proxy's are the same type
+	if !errors.As(err, &fields) {
+		s.mistakes = append(s.mistakes, fmt.Errorf("%s: %w", flag, err))
+		return
+	}
+	flags := map[string]string{"Hops": "-hops", "Hosts": "-hosts", "Upstreams": "-upstream", "Check.Path": "-check"}
+	for _, e := range fields {
+		name, index, _ := strings.Cut(e.Field, "[")
+		if name = cmp.Or(flags[name], name); index != "" {
+			name += "[" + index
+		}
+		e.Field = name
+		s.mistakes = append(s.mistakes, e)
+	}
+}
+
+// announce says what listens where, whom it believes, and what cannot be known.
+func (s *site) announce(stdout io.Writer) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Listening on %s for %s.\n", s.listener.Addr(), strings.Join(s.upstreams, ", "))
+	fmt.Fprintf(&b, "In front, nearest first:\n  %s\n", strings.ReplaceAll(s.policy.String(), "\n", "\n  "))
+	for _, f := range s.policy.Lint() {
+		fmt.Fprintf(&b, "Lint: %s.\n  Fix: %s.\n", f.Message, f.Fix)
+	}
+	io.WriteString(stdout, b.String())
+}
+
+// serve returns when ctx is done and everything under way has ended, or when
+// the listener fails.
+func (s *site) serve(ctx context.Context) error {
+	failed := make(chan error, 1)
+	go func() { failed <- s.server.Serve(s.listener) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	s.draining.Store(true)
+	s.logger.Info("draining", "delay", s.drainDelay, "time", s.drainTime)
+	time.Sleep(s.drainDelay)
+
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.drainTime)
+	defer cancel()
+	requests := s.server.Shutdown(ctx)
+	tunnels := s.proxy.Shutdown(ctx) // WebSockets, which net/http no longer knows of
+	if err := errors.Join(requests, tunnels); err != nil {
+		return fmt.Errorf("requests were cut off after %v of draining: %w", s.drainTime, err)
+	}
+	return nil
+}
+
+// close ends what is left. The proxy has ended already, unless it never served.
+func (s *site) close() {
+	if s.server != nil {
+		s.server.Close()
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	s.proxy.Shutdown(ctx)
+	for _, c := range s.closers {
+		c.Close()
+	}
+}
