@@ -52,15 +52,17 @@ func (k *call) nextPlain(wait bool) ([]byte, error) {
 	return k.hold(piece, err)
 }
 
-// hold returns a piece first and its error the next time.
+// hold returns a piece first and its error the next time, but for the first
+// piece: nothing of an answer is passed on that is known to be broken.
 func (k *call) hold(piece []byte, err error) ([]byte, error) {
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
 	k.broken = err
-	if len(piece) > 0 {
+	if len(piece) > 0 && k.begun {
 		err = nil
 	}
+	k.begun = true
 	return piece, err
 }
 

@@ -44,7 +44,6 @@ func (k *call) begin() *Error {
 func (k *call) inform() *Error {
 	if k.h.status == http.StatusContinue {
 		k.pump.proceed(true)
-		return nil
 	}
 	if k.onInfo != nil {
 		if err := k.onInfo(&k.h); err != nil {

@@ -48,11 +48,13 @@ type call struct {
 	sent, got int64
 	pump      *pump // sends the body; nil: the head was all, or the body went with it
 	onInfo    func(*head) error
+	last      bool   // the connection is not to be used again
 	upgrade   string // asked for: such a connection is never used again
 
 	h      head
 	chunks chunkDecoder
 	left   int64 // of a body by length
+	begun  bool  // a piece of it was asked for
 	ended  bool  // the whole body was read
 	broken error // what ended it otherwise
 	tail   http.Header
@@ -68,7 +70,7 @@ func (c *client) do(o *outbound) (*call, *Error) {
 	if err != nil {
 		return nil, dialError(ctx, err)
 	}
-	k := &call{client: c, conn: conn, req: o.req, buf: getBuffer(), onInfo: o.onInfo, upgrade: o.upgrade}
+	k := &call{client: c, conn: conn, req: o.req, buf: getBuffer(), onInfo: o.onInfo, upgrade: o.upgrade, last: o.last}
 	k.unwatch = conn.watch(ctx)
 	if e := k.write(o); e != nil {
 		return nil, k.fail(e)
@@ -108,6 +110,9 @@ func (k *call) write(o *outbound) *Error {
 	b, err := appendRequest(k.buf.bytes[:0], o.req, o.host, o.header, framing, max(length, 0), o.upgrade)
 	if err != nil {
 		return &Error{Stage: StageRequest, Err: err, reason: ReasonBadRequest}
+	}
+	if o.last {
+		b = append(b[:len(b)-2], "Connection: close\r\n\r\n"...)
 	}
 	if o.expect {
 		b = append(b[:len(b)-2], "Expect: 100-continue\r\n\r\n"...)
@@ -189,7 +194,7 @@ func (k *call) close() {
 	if k.over {
 		return
 	}
-	whole := k.ended && k.r == k.w && !k.h.close && k.upgrade == "" && k.h.status != http.StatusSwitchingProtocols
+	whole := k.ended && k.r == k.w && !k.h.close && !k.last && k.upgrade == "" && k.h.status != http.StatusSwitchingProtocols
 	if k.pump != nil && !k.pump.finish() {
 		whole = false
 	}

@@ -26,6 +26,7 @@ type clientBody struct {
 	n      int64
 	until  time.Time // the read deadline in force
 	err    error     // what ended the body
+	ours   bool      // it was interrupt
 	failed atomic.Pointer[Error]
 	whole  atomic.Bool  // the end was reached
 	last   atomic.Int64 // the deadline that finish has set, in Unix nanoseconds; 0: not called
@@ -86,8 +87,8 @@ func (b *clientBody) end(err error) {
 		}
 		return
 	}
-	ours := b.last.Load() != 0 && isTimeout(err) && time.Now().Before(b.until)
-	if !ours && err != errStopped {
+	b.ours = b.last.Load() != 0 && isTimeout(err) && time.Now().Before(b.until)
+	if !b.ours && err != errStopped {
 		b.failed.Store(clientError(err))
 	}
 }
@@ -126,6 +127,13 @@ func isGone(err error) bool {
 	return errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &op) || text == "client disconnected" || strings.HasPrefix(text, "stream error: ")
 }
 
+// interrupt ends the reading, and does not wait for it.
+func (b *clientBody) interrupt() {
+	if b.last.CompareAndSwap(0, past.UnixNano()) {
+		b.rc.SetReadDeadline(past)
+	}
+}
+
 // lingerTime is how long a client that is still sending may go on after it has
 // got its answer. Closing at once would reset the connection, and the answer
 // could be lost with it.
@@ -145,7 +153,7 @@ func (b *clientBody) finish(linger bool) {
 	err := b.rc.SetReadDeadline(last)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if linger && b.err == nil && err == nil && (b.n > 0 || !b.asked) {
+	if linger && (b.err == nil || b.ours) && err == nil && (b.n > 0 || !b.asked) {
 		io.Copy(io.Discard, b.src)
 	}
 }

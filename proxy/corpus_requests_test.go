@@ -154,8 +154,8 @@ var hopByHop = []requestCase{
 		raw: post("GET /smug HTTP/1.1\r\nHost: evil.t\r\n\r\n", "Connection: Upgrade", websocket, "Sec-WebSocket-Version: 13",
 			"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Content-Length: 36")},
 	{name: "upg-foo", want: "F", raw: get("/p?x=1", "Connection: Upgrade", "Upgrade: foo/1"), why: "only WebSocket is passed; an upgrade may be ignored (RFC 9110 §7.8)"},
-	{name: "te-trailers", want: "F", header: []string{"Te: trailers"}, raw: get("/p?x=1", "TE: trailers, deflate", "Connection: TE"),
-		why: "trailers are what this hop can do too (gRPC asks for it), deflate is not"},
+	{name: "te-trailers", want: "F", header: []string{"Connection: TE", "Te: trailers"}, raw: get("/p?x=1", "TE: trailers, deflate", "Connection: TE"),
+		why: "trailers are what this hop can do too (gRPC asks for it), deflate is not; TE is nominated again (RFC 9110 §10.1.4)"},
 	{name: "via-max", want: "F", via: "1.0 fred, 1.1", header: []string{"Max-Forwards: 3"}, raw: get("/p?x=1", "Max-Forwards: 3", "Via: 1.0 fred"),
 		why: "Via grows; Max-Forwards is for TRACE and OPTIONS only (RFC 9110 §7.6.2)"},
 }

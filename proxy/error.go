@@ -21,8 +21,9 @@ type Error struct {
 	Received int64  // bytes of the answer read from it, head included
 	Err      error  // the cause; may be nil where the stage says all
 
-	reason Reason
-	stale  bool // a connection that had been used before was lost: it may just have been closed for being unused
+	reason  Reason
+	excused bool // the upstream had its reasons
+	stale   bool // a connection that had been used before was lost: it may just have been closed for being unused
 }
 
 // Error is one line for logs: reason, upstream, stage and cause.
@@ -147,6 +148,16 @@ func isTimeout(err error) bool {
 
 // statusClientGone is nginx's number for a client that left: logged, not sent.
 const statusClientGone = 499
+
+// count fills in how many bytes went over a call that failed later.
+func (e *Error) count(a answer) {
+	if k, ok := a.(*call); ok && e != nil {
+		e.Sent, e.Received = k.sent, k.got
+		if k.pump != nil {
+			e.Sent += k.pump.sent.Load()
+		}
+	}
+}
 
 // clone is for a failure that is reported again, with other counts.
 func (e *Error) clone() *Error {

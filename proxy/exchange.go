@@ -74,11 +74,11 @@ func (x *exchange) attempts() *Error {
 func (x *exchange) try() *Error {
 	a, e := x.up.carrier.send(x)
 	if e == nil {
-		e = x.pass(a)
-		a.close()
-		if e == nil {
-			x.end(true)
+		if e = x.pass(a); e == nil {
+			x.end(true) // before the answer is closed: a transport waits for whoever reads the body
 		}
+		e.count(a)
+		a.close()
 	}
 	x.up.done(verdictOf(e))
 	if e != nil {
@@ -91,7 +91,7 @@ func verdictOf(e *Error) verdict {
 	switch {
 	case e == nil:
 		return verdictGood
-	case e.stale || !e.Stage.upstreamAtFault():
+	case e.stale || e.excused || !e.Stage.upstreamAtFault():
 		return verdictNone
 	}
 	return verdictBad

@@ -17,6 +17,7 @@ type outbound struct {
 	upgrade string
 	expect  bool // the body waits for "100 Continue"
 	fresh   bool // on a new connection
+	last    bool // which ends with this exchange
 	onInfo  func(*head) error
 	pumps   *sync.WaitGroup // counts the goroutines that send the body; nil: nobody waits for them
 }

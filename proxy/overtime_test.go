@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -324,6 +325,30 @@ func TestClientGone(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestClientsGoneAtOnce has clients leave at the very moment in which their
+// requests are being sent on, which each time is another one. The backend's end
+// of the test wants no connection to be left.
+func TestClientsGoneAtOnce(t *testing.T) {
+	backend := newRawBackend(t, func(c *rawConn) {
+		_, _ = c.head()
+		c.drain()
+	})
+	f := startProxy(t, proxy.Config{Upstreams: []string{backend.url}})
+	var clients sync.WaitGroup
+	for n := range 4 {
+		clients.Go(func() {
+			for i := range 50 {
+				c := f.dial(t)
+				c.send(get("/p"))
+				time.Sleep(time.Duration(i*n) * 10 * time.Microsecond)
+				c.Close()
+			}
+		})
+	}
+	clients.Wait()
+	assert.Eventually(t, func() bool { return f.proxy.Status().InFlight == 0 }, patience, 5*time.Millisecond, "requests of clients that have left")
 }
 
 // TestTruncatedAnswer wants an answer that breaks off to look like one.
@@ -647,6 +672,7 @@ func echoLikeGRPC(w http.ResponseWriter, r *http.Request) {
 func startUpstream(t *testing.T, option frontOption, h http.HandlerFunc) *httptest.Server {
 	t.Helper()
 	s := httptest.NewUnstartedServer(h)
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	option(s)
 	if s.EnableHTTP2 {
 		s.StartTLS()
@@ -701,7 +727,7 @@ func TestWebSocket(t *testing.T) {
 	})
 	f := startProxy(t, proxy.Config{Upstreams: []string{backend.url}})
 	c := f.dial(t)
-	c.send(wsRequest())
+	c.send(wsRequest() + "eager")
 	a, err := c.read()
 	require.NoError(t, err)
 	require.Equal(t, 101, a.StatusCode)
@@ -716,7 +742,7 @@ func TestWebSocket(t *testing.T) {
 	heard, err := io.ReadAll(c.in)
 	client.Wait()
 	require.NoError(t, err)
-	assert.True(t, "early"+string(sent)+"bye" == string(heard), "other bytes, or others than all")
+	assert.True(t, "earlyeager"+string(sent)+"bye" == string(heard), "other bytes, or others than all")
 
 	got := backend.got()
 	require.Len(t, got, 1)

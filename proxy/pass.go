@@ -129,7 +129,7 @@ func passTrailer(to, trailer, announced http.Header) {
 // that waits for "100 Continue" nothing else is told: net/http may be writing
 // that in another goroutine.
 func (x *exchange) inform(h *head) error {
-	if x.expect || !x.r.ProtoAtLeast(1, 1) {
+	if x.expect || h.status == http.StatusContinue || !x.r.ProtoAtLeast(1, 1) {
 		return nil
 	}
 	cleanAnswer(h.header)
@@ -145,9 +145,7 @@ func (x *exchange) inform(h *head) error {
 // readError is the failure of an answer's body.
 func (x *exchange) readError(a answer, err error) *Error {
 	if k, ok := a.(*call); ok {
-		e := k.failure(StageReadBody, err)
-		e.Sent, e.Received = k.sent, k.got
-		return e
+		return k.failure(StageReadBody, err)
 	}
 	if e := x.bodyFailure(); e != nil {
 		return e
@@ -155,7 +153,7 @@ func (x *exchange) readError(a answer, err error) *Error {
 	if x.r.Context().Err() != nil {
 		return ended(x.r.Context())
 	}
-	return &Error{Stage: StageReadBody, Err: err, Received: a.received(), reason: causeOf(StageReadBody, err)}
+	return &Error{Stage: StageReadBody, Err: err, Received: a.received(), reason: causeOf(StageReadBody, err), excused: wasCancelled(err)}
 }
 
 // writeError is the failure to send to the client.

@@ -14,10 +14,16 @@ import (
 // informing hands informational answers to the hook of a request's context.
 func informing(r *http.Request) func(*head) error {
 	trace := httptrace.ContextClientTrace(r.Context())
-	if trace == nil || trace.Got1xxResponse == nil {
+	if trace == nil || trace.Got1xxResponse == nil && trace.Got100Continue == nil {
 		return nil
 	}
 	return func(h *head) error {
+		if h.status == http.StatusContinue && trace.Got100Continue != nil {
+			trace.Got100Continue()
+		}
+		if trace.Got1xxResponse == nil {
+			return nil
+		}
 		return trace.Got1xxResponse(h.status, textproto.MIMEHeader(h.header))
 	}
 }
@@ -31,6 +37,9 @@ func (k *call) response(o *outbound) *http.Response {
 	}
 	if k.h.http10 {
 		r.Proto, r.ProtoMinor = "HTTP/1.0", 0
+	}
+	if k.h.status < 200 || k.h.status == http.StatusNoContent || k.h.status == http.StatusNotModified {
+		r.ContentLength = 0
 	}
 	if k.h.body == byChunks {
 		r.TransferEncoding = []string{"chunked"}
@@ -100,7 +109,10 @@ func (b *responseBody) Read(p []byte) (int, error) {
 // end notes how the body ended; the last piece may still be unread.
 func (b *responseBody) end(err error) {
 	if b.err = err; err != io.EOF {
-		b.err = b.call.failure(StageReadBody, err)
+		e := b.call.failure(StageReadBody, err)
+		e.Upstream, e.Attempt = b.call.conn.pool.addr, 1
+		e.count(b.call)
+		b.err = e
 	} else if tail := cleanTrailer(b.call.tail); len(tail) > 0 {
 		b.resp.Trailer = tail
 	}

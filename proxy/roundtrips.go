@@ -56,7 +56,7 @@ func (c *roundTrips) request(ctx context.Context, x *exchange, t *trip) *http.Re
 		out.Body = io.NopCloser(bytes.NewReader(bytes.Clone(x.whole)))
 	case x.body != nil:
 		out.Trailer = trailerNames(slices.Collect(maps.Keys(x.r.Trailer)))
-		out.Body = io.NopCloser(&trailedBody{clientBody: x.body, from: x.r.Trailer, to: out.Trailer})
+		out.Body = &trailedBody{clientBody: x.body, from: x.r.Trailer, to: out.Trailer}
 		if x.expect {
 			out.Header["Expect"] = []string{"100-continue"}
 		}
@@ -122,7 +122,23 @@ func (t *trip) failure(x *exchange, err error) *Error {
 	if ctx := x.r.Context(); ctx.Err() != nil {
 		return ended(ctx)
 	}
-	return &Error{Stage: t.stage, Err: err, reason: causeOfRoundTrip(t.stage, err)}
+	return &Error{Stage: t.stage, Err: err, reason: causeOfRoundTrip(t.stage, err), excused: wasCancelled(err)}
+}
+
+// A streamError is net/http's own, which cannot be named but converted.
+type streamError struct {
+	StreamID, Code uint32
+	Cause          error
+}
+
+func (streamError) Error() string { return "an HTTP/2 stream was reset" }
+
+// wasCancelled reports whether an HTTP/2 upstream has cancelled the exchange
+// itself, as gRPC servers do when the client's own deadline is over.
+func wasCancelled(err error) bool {
+	const cancel = 8 // RFC 9113 §7
+	var reset streamError
+	return errors.As(err, &reset) && reset.Code == cancel
 }
 
 // A response is the answer of a RoundTripper.
@@ -199,7 +215,7 @@ func (r *response) close() {
 	if r.timer != nil {
 		r.timer.Stop()
 	}
-	r.Body.Close()
 	r.cancel(nil)
+	r.Body.Close()
 	putBuffer(r.buf)
 }

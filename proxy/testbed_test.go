@@ -51,7 +51,9 @@ func noLeaks(t testing.TB) {
 type backend struct {
 	net.Listener
 	dials, open atomic.Int32
-	requests    atomic.Int32 // read by next
+	requests    atomic.Int32  // read by next
+	released    chan struct{} // closed by release, for scripts that wait for it
+	release     func()
 
 	mu    sync.Mutex
 	conns map[net.Conn]struct{}
@@ -71,7 +73,8 @@ func newBackend(t testing.TB, script func(c *backendConn)) *backend {
 	noLeaks(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	b := &backend{Listener: l, conns: make(map[net.Conn]struct{})}
+	b := &backend{Listener: l, released: make(chan struct{}), conns: make(map[net.Conn]struct{})}
+	b.release = sync.OnceFunc(func() { close(b.released) })
 	b.wg.Go(func() { b.accept(script) })
 	t.Cleanup(b.stop)
 	return b
@@ -99,6 +102,7 @@ func (b *backend) accept(script func(c *backendConn)) {
 // stop ends the listener and every connection.
 func (b *backend) stop() {
 	b.Close()
+	b.release()
 	b.cut()
 	b.wg.Wait()
 }
@@ -214,7 +218,7 @@ func newGate(t testing.TB, cfg Config) *gate {
 	g.server = httptest.NewUnstartedServer(g.Proxy)
 	g.server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
 	g.server.Start()
-	transport := &http.Transport{DisableCompression: true}
+	transport := &http.Transport{DisableCompression: true, DisableKeepAlives: true} // what it leaves behind would look like a leak
 	g.client = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()

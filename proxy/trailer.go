@@ -40,6 +40,13 @@ type trailedBody struct {
 	from, to http.Header
 }
 
+// Close is what a transport calls that has no more use for the body. It may
+// wait for its own reading of it.
+func (b *trailedBody) Close() error {
+	b.interrupt()
+	return nil
+}
+
 func (b *trailedBody) Read(p []byte) (int, error) {
 	n, err := b.clientBody.Read(p)
 	if err == io.EOF {

@@ -210,7 +210,7 @@ func (t *transport) roundTrip(r *http.Request) (*http.Response, *Error) {
 
 // outboundOf is a request as http.Client hands it over.
 func outboundOf(r *http.Request) *outbound {
-	o := &outbound{req: r, host: r.Host, header: plainHeader(r.Header), length: r.ContentLength}
+	o := &outbound{req: r, last: r.Close, host: r.Host, header: plainHeader(r.Header), length: r.ContentLength}
 	if o.host == "" {
 		o.host = r.URL.Host
 	}

@@ -526,12 +526,12 @@ func TestUnaskedBytesAreNoAnswer(t *testing.T) {
 // unused is still a good one.
 func TestReuseAfterAShortTimeout(t *testing.T) {
 	b := newBackend(t, serving)
-	rt := newTripper(t, TransportConfig{Timeouts: Timeouts{Head: 60 * time.Millisecond, Idle: 60 * time.Millisecond}})
+	rt := newTripper(t, TransportConfig{Timeouts: Timeouts{Head: 300 * time.Millisecond, Idle: 300 * time.Millisecond}})
 	for range 2 {
 		resp, err := rt.RoundTrip(request(t, "POST", b.url()+"/", nil))
 		require.NoError(t, err)
 		assert.Equal(t, "POST /", whole(t, resp))
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(400 * time.Millisecond)
 	}
 	assert.EqualValues(t, 1, b.dials.Load())
 }
@@ -571,6 +571,33 @@ func TestRoundTripSwitches(t *testing.T) {
 	io.WriteString(conn, "hello")
 	conn.(interface{ CloseWrite() error }).CloseWrite()
 	assert.Equal(t, "early hello", whole(t, resp))
+}
+
+// A RoundTripper may read a request's body after it has returned, until it
+// closes it. What it reads then must not be another client's.
+func TestKeptBodyIsNotReused(t *testing.T) {
+	var late []io.ReadCloser
+	var mu sync.Mutex
+	rt := tripper(func(r *http.Request) (*http.Response, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		late = append(late, r.Body)
+		return &http.Response{StatusCode: 200, Body: http.NoBody, ContentLength: 0, Header: http.Header{}}, nil
+	})
+	p, err := New(Config{Upstreams: []string{"http://h"}, Transport: rt})
+	require.NoError(t, err)
+	const n = 50
+	body := func(i int) string { return strings.Repeat(string(rune('A'+i)), 1000) }
+	for i := range n {
+		w := httptest.NewRecorder()
+		p.ServeHTTP(w, httptest.NewRequest("POST", "/", strings.NewReader(body(i))))
+		require.Equal(t, 200, w.Code)
+	}
+	for i, b := range late {
+		got, err := io.ReadAll(b)
+		assert.True(t, err != nil || string(got) == body(i), "request %d reads %.1s", i, got)
+		b.Close()
+	}
 }
 
 // https and h2c go through net/http, without compression.

@@ -1,0 +1,110 @@
+package albtest
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// maxHops is how many redirects are followed: as many as browsers do.
+const maxHops = 20
+
+// answerRows are about ordinary clients, who have to be served.
+func answerRows(spec AuditSpec) []auditRow {
+	const loop = "behind a balancer that ends TLS, a service that redirects to https whenever its own connection has none redirects for ever"
+	const readProto = "decide by the scheme that the client used, from the X-Forwarded-Proto of the balancer, and by nothing else"
+	return []auditRow{
+		{
+			name: "answer/https", over: doors(byHTTPS), judge: (*audit).served,
+			why: "this is how every client comes", change: "answer AuditSpec.Path for AuditSpec.Host, or name another page or host there",
+		},
+		{
+			name: "answer/http2", over: doors(byHTTP2), judge: (*audit).asHTTP1,
+			why: "browsers speak HTTP/2 to the balancer, which speaks HTTP/1.1 to the service", change: "do not depend on the version of HTTP that the client speaks",
+		},
+		{
+			name: "answer/capitals", over: doors(byHTTP, byHTTPS), send: ask{host: strings.ToUpper(spec.Host)}, judge: (*audit).sameStatus,
+			why: "host names are the same in capitals (RFC 9110, section 4.2.3)", change: "compare hosts in lower case",
+		},
+		{
+			name: "answer/loop-https", over: doors(byHTTPS), judge: (*audit).arrives,
+			why: loop, change: readProto,
+		},
+		{
+			name: "answer/loop-http", over: doors(byHTTP), judge: (*audit).arrives,
+			why: loop, change: readProto,
+		},
+	}
+}
+
+// served wants an answer from the service, be it that the client has to log in.
+func (a *audit) served(got *reply) string {
+	switch s := got.status(); {
+	case s >= 500, s == http.StatusBadRequest, s == http.StatusMisdirectedRequest:
+		return fmt.Sprintf("the service answers %d", s)
+	}
+	return ""
+}
+
+// asHTTP1 wants the same answer as over HTTP/1.1.
+func (a *audit) asHTTP1(got *reply) string {
+	over1 := a.plain(door{byHTTPS, got.setting}, got.ask.from)
+	if wrong := compare(got, over1); wrong != "" {
+		return strings.Replace(wrong, "without what is forged", "over HTTP/1.1", 1)
+	}
+	if a.spec.Client == nil {
+		return ""
+	}
+	addr, known := a.believed(got)
+	was, wasKnown := a.believed(over1)
+	if addr != was || known != wasKnown {
+		return fmt.Sprintf("the service takes the client for %s; over HTTP/1.1, for %s", a.name(addr, known, got), a.name(was, wasKnown, got))
+	}
+	return ""
+}
+
+// sameStatus wants the status of a plain request.
+func (a *audit) sameStatus(got *reply) string {
+	if plain := a.plain(got.door, got.ask.from); got.status() != plain.status() {
+		return fmt.Sprintf("the service answers %d; to the name in lower case, %d", got.status(), plain.status())
+	}
+	return ""
+}
+
+// arrives follows redirects as long as they stay with the service.
+func (a *audit) arrives(got *reply) string {
+	seen := map[string]bool{}
+	for at := got.at(); ; {
+		at.Path, at.RawPath, at.RawQuery = splitTarget(got.ask.path(a.spec))
+		if seen[at.String()] {
+			return "the redirects go round in a circle, by " + at.String()
+		}
+		seen[at.String()] = true
+		if len(seen) > maxHops {
+			return fmt.Sprintf("after %d redirects there is another one", maxHops)
+		}
+		to, err := resolve(at, got.header("Location"))
+		if got.header("Location") == "" || err != nil || !strings.EqualFold(to.Hostname(), a.spec.Host) || a.ownPort(got) != "" {
+			return ""
+		}
+		next := byHTTP
+		if to.Scheme == "https" {
+			next = byHTTPS
+		}
+		got = a.send(door{next, got.setting}, ask{from: got.ask.from, target: to.RequestURI()})
+		if got.err != nil {
+			return "behind the redirect to " + to.String() + " there is no answer: " + got.err.Error()
+		}
+		at = got.at()
+	}
+}
+
+// splitTarget takes a request target apart for a URL.
+func splitTarget(target string) (path, raw, query string) {
+	u, err := url.ParseRequestURI(target)
+	if err != nil {
+		return target, "", ""
+	}
+	return u.Path, u.RawPath, u.RawQuery
+}

@@ -1,0 +1,209 @@
+package albtest
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// What the audit writes where nobody should believe it. Names of hosts that
+// have evil in them are the attacker's.
+const (
+	evilHost = "evil.example"
+	evilPath = "evilpath.example" // in paths, which a service may repeat in its text
+	forged   = "192.0.2.66"
+)
+
+// sound looks for what no answer of the audit may have: an error of the
+// server's that plain requests do not get, and the attacker's host where
+// somebody would follow it.
+func (a *audit) sound(got *reply) string {
+	if got.err != nil {
+		if got.way == byDirect {
+			return "" // who closes the connection has refused
+		}
+		return "there is no answer"
+	}
+	if got.status() >= 500 && a.plain(got.door, got.ask.from).status() < 500 {
+		return fmt.Sprintf("the service fails with %d; it answers %d to a plain request", got.status(), a.plain(got.door, got.ask.from).status())
+	}
+	return a.poisoned(got)
+}
+
+// poisoned looks for the attacker's host.
+func (a *audit) poisoned(got *reply) string {
+	if to := got.header("Location"); to != "" {
+		if why := a.astray(got.at(), to); why != "" {
+			return "Location is " + to + ", " + why
+		}
+	}
+	for name, values := range got.resp.Header {
+		for _, v := range values {
+			if v := strings.ToLower(v); strings.Contains(v, "//"+evilHost) || strings.Contains(v, "domain="+evilHost) {
+				return "the header " + name + " has the attacker's host: " + v
+			}
+		}
+	}
+	if bytes.Contains(bytes.ToLower(got.body), []byte("//"+evilHost)) {
+		return "the page has a link to the attacker's host"
+	}
+	return ""
+}
+
+// astray says what is wrong with where a Location leads; empty: nothing. Other
+// names are none of its business: a service may have several.
+func (a *audit) astray(from *url.URL, location string) string {
+	to, err := resolve(from, location)
+	if err != nil {
+		return "which is no address"
+	}
+	host := strings.ToLower(to.Hostname())
+	_, notIP := netip.ParseAddr(host)
+	switch {
+	case to.Scheme != "http" && to.Scheme != "https":
+		return "which leads out of the web"
+	case host == "":
+		return "which names no host"
+	case strings.Contains(host, "evil"):
+		return "which leads to the attacker"
+	case notIP == nil:
+		return "which is an address for which there is no certificate"
+	}
+	return ""
+}
+
+// resolve finds out where a browser goes: for it a backslash is a slash, and
+// tabs and line ends are not there.
+func resolve(from *url.URL, location string) (*url.URL, error) {
+	seen := strings.NewReplacer(`\`, "/", "\t", "", "\r", "", "\n", "").Replace(strings.TrimSpace(location))
+	if strings.HasPrefix(seen, "//") { // any number of slashes begins a host
+		seen = "//" + strings.TrimLeft(seen, "/")
+	}
+	to, err := url.Parse(seen)
+	if err != nil {
+		return nil, err
+	}
+	return from.ResolveReference(to), nil
+}
+
+// refused reports whether the service turned a forged request down, which it
+// may. A plain request, and one that the service turns down in any case, is
+// judged.
+func (a *audit) refused(got *reply) bool {
+	if got.err != nil {
+		return true
+	}
+	plain := a.plain(got.door, got.ask.from).status()
+	return got.ask.forges() && isRefusal(got.status()) && !isRefusal(plain)
+}
+
+func isRefusal(status int) bool {
+	return status >= 400 && status < 500 && status != http.StatusNotFound
+}
+
+// forges reports whether the request has more than a plain one.
+func (q ask) forges() bool {
+	return len(q.lines) > 0 || q.host != "" || q.target != "" || q.version != ""
+}
+
+// believed is who the service takes for the client.
+func (a *audit) believed(r *reply) (netip.Addr, bool) {
+	if r.err != nil {
+		return netip.Addr{}, false
+	}
+	addr, ok := a.spec.Client(r.answer())
+	return addr.Unmap().WithZone(""), ok && addr.IsValid()
+}
+
+// name is how an error calls a client.
+func (a *audit) name(addr netip.Addr, known bool, in *reply) string {
+	switch {
+	case !known:
+		return "nobody it knows"
+	case addr == in.ask.from && in.way != byDirect:
+		return addr.String() + ", who it is"
+	case addr.String() == directAddr:
+		return addr.String() + ", who connected"
+	case inSubnetsOf(addr):
+		return addr.String() + ", which is in the balancer's networks"
+	}
+	return addr.String() + ", which is not who connected to the balancer"
+}
+
+func inSubnetsOf(addr netip.Addr) bool {
+	for _, subnet := range Subnets() {
+		if netip.MustParsePrefix(subnet).Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// isClient wants the service to know its client.
+func (a *audit) isClient(got *reply) string {
+	addr, known := a.believed(got)
+	if known && addr == got.ask.from {
+		return ""
+	}
+	return fmt.Sprintf("the service takes the client for %s; it is %s", a.name(addr, known, got), got.ask.from)
+}
+
+// sameClient wants the service to believe what it believes without the forged
+// lines.
+func (a *audit) sameClient(got *reply) string {
+	addr, known := a.believed(got)
+	was, wasKnown := a.believed(a.plain(got.door, got.ask.from))
+	if addr == was && known == wasKnown {
+		return ""
+	}
+	return fmt.Sprintf("the service takes the client for %s; without what the client wrote, for %s", a.name(addr, known, got), a.name(was, wasKnown, got))
+}
+
+// unknownClient wants the service to say that it does not know.
+func (a *audit) unknownClient(got *reply) string {
+	addr, known := a.believed(got)
+	if !known {
+		return ""
+	}
+	return fmt.Sprintf("the service takes the client for %s; nobody told it", a.name(addr, known, got))
+}
+
+// peerOrNobody wants the service to believe its peer, if anybody.
+func (a *audit) peerOrNobody(got *reply) string {
+	addr, known := a.believed(got)
+	if !known || addr.String() == directAddr {
+		return ""
+	}
+	return fmt.Sprintf("the service takes the client for %s; %s connected", a.name(addr, known, got), directAddr)
+}
+
+// sameAnswer wants what is forged to change nothing.
+func (a *audit) sameAnswer(got *reply) string { return compare(got, a.plain(got.door, got.ask.from)) }
+
+func compare(got, plain *reply) string {
+	if got.status() != plain.status() {
+		return fmt.Sprintf("the service answers %d; without what is forged, %d", got.status(), plain.status())
+	}
+	for _, name := range []string{"Location", "Strict-Transport-Security"} {
+		if got.header(name) != plain.header(name) {
+			return fmt.Sprintf("%s is %q; without what is forged, %q", name, got.header(name), plain.header(name))
+		}
+	}
+	return ""
+}
+
+// ownPort wants a redirect to the service to name a port that clients can use.
+func (a *audit) ownPort(got *reply) string {
+	to, err := resolve(got.at(), got.header("Location"))
+	if err != nil || got.header("Location") == "" || !strings.EqualFold(to.Hostname(), a.spec.Host) {
+		return ""
+	}
+	usable := to.Port() == "" || to.Scheme == "https" && to.Port() == "443" || to.Scheme == "http" && to.Port() == "80"
+	if usable {
+		return ""
+	}
+	return "Location names port " + to.Port() + ", on which nobody listens for clients"
+}
