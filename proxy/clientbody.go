@@ -129,8 +129,17 @@ func isGone(err error) bool {
 
 // interrupt ends the reading, and does not wait for it.
 func (b *clientBody) interrupt() {
-	if b.last.CompareAndSwap(0, past.UnixNano()) {
+	if !b.whole.Load() && b.last.CompareAndSwap(0, past.UnixNano()) {
 		b.rc.SetReadDeadline(past)
+		b.spare()
+	}
+}
+
+// spare takes the deadline back if the body has ended meanwhile: net/http goes
+// on reading, and would take the time-out for the client's leaving.
+func (b *clientBody) spare() {
+	if b.whole.Load() {
+		b.rc.SetReadDeadline(time.Time{})
 	}
 }
 
@@ -153,6 +162,7 @@ func (b *clientBody) finish(linger bool) {
 	err := b.rc.SetReadDeadline(last)
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.spare()
 	if linger && (b.err == nil || b.ours) && err == nil && (b.n > 0 || !b.asked) {
 		io.Copy(io.Discard, b.src)
 	}

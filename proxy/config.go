@@ -44,7 +44,9 @@ type Config struct {
 }
 
 // Timeouts bounds the parts of an exchange. Zero is the default named at each
-// field; a negative value means no limit.
+// field; a negative value means no limit. While a body is passed on, Idle takes
+// the place of the ReadTimeout and WriteTimeout of the http.Server, which would
+// end long streams; to bound those as well, set Total.
 type Timeouts struct {
 	Dial         time.Duration // to connect, DNS included: 5 s
 	TLSHandshake time.Duration // with https upstreams: 5 s

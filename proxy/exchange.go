@@ -72,6 +72,17 @@ func (x *exchange) attempts() *Error {
 
 // try makes one attempt.
 func (x *exchange) try() *Error {
+	var a answer
+	settled := false
+	defer func() {
+		if !settled { // somebody's code has panicked
+			x.end(false)
+			if a != nil {
+				a.close()
+			}
+			x.up.done(verdictNone)
+		}
+	}()
 	a, e := x.up.carrier.send(x)
 	if e == nil {
 		if e = x.pass(a); e == nil {
@@ -80,6 +91,7 @@ func (x *exchange) try() *Error {
 		e.count(a)
 		a.close()
 	}
+	settled = true
 	x.up.done(verdictOf(e))
 	if e != nil {
 		e.Upstream, e.Attempt = x.up.name, x.attempt
@@ -147,13 +159,26 @@ func (x *exchange) keep(n int) *Error {
 	if n > len(x.kept.bytes) {
 		x.kept.bytes = make([]byte, n)
 	}
-	if _, err := io.ReadFull(x.body, x.kept.bytes[:n]); err != nil {
-		if e := x.body.failed.Load(); e != nil {
-			return e.clone()
-		}
-		return clientError(err)
+	_, err := io.ReadFull(x.body, x.kept.bytes[:n])
+	if err == nil && !x.body.whole.Load() {
+		err = x.endsHere()
+	}
+	if e := x.body.failed.Load(); e != nil {
+		return e.clone()
+	}
+	if err != nil { // it ended early, or goes on
+		return &Error{Stage: StageClientBody, Err: errLength, reason: ReasonMalformedBody}
 	}
 	x.whole = x.kept.bytes[:n]
+	return nil
+}
+
+// endsHere reads the end of a body of which everything announced was read.
+func (x *exchange) endsHere() error {
+	var more [1]byte
+	if n, err := x.body.Read(more[:]); n > 0 || err != io.EOF {
+		return errLength
+	}
 	return nil
 }
 

@@ -23,7 +23,7 @@ func (g *gate) asking(t testing.TB, raw string) (resp *http.Response, closed boo
 	return resp, v.closed()
 }
 
-func TestBodyLimit(t *testing.T) {
+func TestRequestBodyLimit(t *testing.T) {
 	b := newBackend(t, func(c *backendConn) {
 		for r := c.next(); r != nil; r = c.next() {
 			c.reply(fmt.Sprint(len(r.body)))
@@ -58,7 +58,7 @@ func TestBodyLimit(t *testing.T) {
 }
 
 // A client that waits for "100 Continue" is told at once.
-func TestBodyLimitBeforeTheBody(t *testing.T) {
+func TestRequestBodyLimitBeforeTheBody(t *testing.T) {
 	b := newBackend(t, serving)
 	g := newGate(t, Config{Upstreams: []string{b.url()}, Limits: Limits{RequestBody: 1000}})
 	resp, closed := g.asking(t, "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1000000000000\r\n\r\n")

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -21,6 +22,7 @@ type pump struct {
 	body    io.Reader
 	trailer http.Header
 	framing framing
+	length  int64
 	goAhead chan bool // nil: at once
 
 	sent   atomic.Int64
@@ -32,7 +34,7 @@ type pump struct {
 }
 
 func startPump(k *call, o *outbound, framing framing) *pump {
-	p := &pump{conn: k.conn, idle: k.client.pause, body: o.body, trailer: o.req.Trailer, framing: framing, done: make(chan struct{})}
+	p := &pump{conn: k.conn, idle: k.client.pause, body: o.body, trailer: o.req.Trailer, framing: framing, length: o.length, done: make(chan struct{})}
 	if framing == byLength {
 		p.trailer = nil
 	}
@@ -74,9 +76,13 @@ func (p *pump) run() {
 	b := getBuffer()
 	defer putBuffer(b)
 	const room = 18 // for the size of a chunk
+	left := p.length
 	for {
 		n, err := p.body.Read(b.bytes[room : len(b.bytes)-len(crlf)])
 		last := err == io.EOF
+		if left -= int64(n); p.framing == byLength && (left < 0 || last && left > 0) {
+			n, last, err = 0, false, errLength
+		}
 		if n > 0 || last {
 			if err := p.write(b.bytes, room, n, last); err != nil {
 				p.giveUp(err)
@@ -113,6 +119,11 @@ func (p *pump) giveUp(err error) {
 		p.conn.SetReadDeadline(time.Now().Add(p.idle))
 	}
 }
+
+// errLength is given for a body that is not as long as was announced: a handler
+// in front has exchanged it. What came behind its end would be a request of its
+// own.
+var errLength = errors.New("the body is not as long as its Content-Length")
 
 func (p *pump) allowed() bool {
 	if p.goAhead == nil {
@@ -163,11 +174,13 @@ func (p *pump) clientFailed(aborted bool) *Error {
 	if p == nil {
 		return nil
 	}
-	if b, ok := p.body.(*clientBody); ok && aborted {
-		return b.failure()
-	}
+	b, ok := p.body.(*clientBody)
 	err := p.broken.Load()
-	if err == nil {
+	switch {
+	case err != nil && *err == errLength:
+	case ok && aborted:
+		return b.failure()
+	case err == nil:
 		return nil
 	}
 	return &Error{Stage: StageClientBody, Err: *err, reason: ReasonMalformedBody}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -28,7 +29,7 @@ func (c *roundTrips) idle() int { return 0 } // net/http does not say
 // send implements carrier.
 func (c *roundTrips) send(x *exchange) (answer, *Error) {
 	ctx, cancel := context.WithCancelCause(x.r.Context())
-	trip := &trip{x: x, stage: StageDial}
+	trip := &trip{x: x, stage: StageReadHead}
 	resp, err := c.rt.RoundTrip(c.request(ctx, x, trip))
 	trip.over()
 	if err != nil {
@@ -70,8 +71,8 @@ func (c *roundTrips) url(x *exchange) *url.URL {
 	if c.scheme != "" {
 		u.Scheme = c.scheme
 	}
-	if u.Path == "" {
-		u.Path = "/"
+	if u.RawPath = escapedPath(x.r.URL); u.Path == "" {
+		u.Path, u.RawPath = "/", ""
 	}
 	u.RawQuery = string(appendQuery(nil, u.RawQuery))
 	return &u
@@ -86,16 +87,28 @@ type trip struct {
 
 func (t *trip) hooks() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
-		TLSHandshakeStart: func() { t.reached(StageTLS) },
-		GotConn:           func(httptrace.GotConnInfo) { t.reached(StageReadHead) },
+		GetConn:           func(string) { t.reached(StageReadHead, StageDial) },
+		TLSHandshakeStart: func() { t.reached(StageDial, StageTLS) },
+		GotConn:           func(httptrace.GotConnInfo) { t.connected() },
 		Got1xxResponse:    t.inform,
 	}
 }
 
-func (t *trip) reached(s Stage) {
+// reached notes that the trip goes from one stage to the next. A transport that
+// tells nothing of its connections counts as having sent the request.
+func (t *trip) reached(from, to Stage) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.stage = max(t.stage, s)
+	if t.stage == from {
+		t.stage = to
+	}
+}
+
+// connected notes that the request is about to be sent.
+func (t *trip) connected() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.stage = StageReadHead
 }
 
 func (t *trip) inform(status int, header textproto.MIMEHeader) error {
@@ -122,7 +135,11 @@ func (t *trip) failure(x *exchange, err error) *Error {
 	if ctx := x.r.Context(); ctx.Err() != nil {
 		return ended(ctx)
 	}
-	return &Error{Stage: t.stage, Err: err, reason: causeOfRoundTrip(t.stage, err), excused: wasCancelled(err)}
+	stage := t.stage
+	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "dial" {
+		stage = StageDial
+	}
+	return &Error{Stage: stage, Err: err, reason: causeOfRoundTrip(stage, err), excused: wasCancelled(err)}
 }
 
 // A streamError is net/http's own, which cannot be named but converted.
@@ -152,6 +169,9 @@ type response struct {
 }
 
 func newResponse(resp *http.Response, idle time.Duration, cancel context.CancelCauseFunc) *response {
+	if resp.Body == nil {
+		resp.Body = http.NoBody
+	}
 	return &response{Response: resp, buf: getBuffer(), idle: idle, cancel: cancel}
 }
 
@@ -164,7 +184,7 @@ func (r *response) received() int64      { return r.got }
 // next implements answer. What is there without waiting cannot be known, so a
 // body whose length is known is waited for, and a stream is not.
 func (r *response) next(wait bool) ([]byte, error) {
-	if r.Body == nil || r.Body == http.NoBody {
+	if r.Body == http.NoBody {
 		return nil, io.EOF
 	}
 	if !wait && r.ContentLength < 0 {

@@ -121,13 +121,13 @@ func staticName(r *http.Request) (name string, slash bool) {
 // ambiguous reports what one program takes for a separator, or for the end,
 // and another does not.
 func ambiguous(u *url.URL) bool {
-	return strings.ContainsAny(u.Path, "\\\x00") || strings.Contains(strings.ToLower(u.EscapedPath()), "%2f")
+	return strings.ContainsAny(u.Path, "\\\x00") || strings.Contains(strings.ToLower(escapedPath(u)), "%2f")
 }
 
 // toDirectory is relative, so that it holds below a prefix that somebody took
 // off, and begins with "./", so that no first element reads as a scheme.
 func toDirectory(u *url.URL) string {
-	escaped := u.EscapedPath()
+	escaped := escapedPath(u)
 	to := "./" + escaped[strings.LastIndexByte(escaped, '/')+1:] + "/"
 	if u.RawQuery != "" {
 		to += "?" + u.RawQuery

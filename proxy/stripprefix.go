@@ -102,7 +102,7 @@ func returnForm(to, from *http.Request) {
 
 // cut returns a copy of u without the prefix, and whether u lies below it.
 func (s *stripPrefix) cut(u *url.URL) (*url.URL, bool) {
-	rest, ok := strings.CutPrefix(u.EscapedPath(), s.prefix)
+	rest, ok := strings.CutPrefix(escapedPath(u), s.prefix)
 	if !ok || rest != "" && rest[0] != '/' {
 		return nil, false
 	}
@@ -115,7 +115,7 @@ func (s *stripPrefix) cut(u *url.URL) (*url.URL, bool) {
 	}
 	below := *u
 	below.Path, below.RawPath = plain, ""
-	if below.EscapedPath() != rest {
+	if escapedPath(&below) != rest {
 		below.RawPath = rest
 	}
 	return &below, true

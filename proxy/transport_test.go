@@ -526,12 +526,12 @@ func TestUnaskedBytesAreNoAnswer(t *testing.T) {
 // unused is still a good one.
 func TestReuseAfterAShortTimeout(t *testing.T) {
 	b := newBackend(t, serving)
-	rt := newTripper(t, TransportConfig{Timeouts: Timeouts{Head: 300 * time.Millisecond, Idle: 300 * time.Millisecond}})
+	rt := newTripper(t, TransportConfig{Timeouts: Timeouts{Head: 200 * time.Millisecond, Idle: 200 * time.Millisecond}})
 	for range 2 {
 		resp, err := rt.RoundTrip(request(t, "POST", b.url()+"/", nil))
 		require.NoError(t, err)
 		assert.Equal(t, "POST /", whole(t, resp))
-		time.Sleep(400 * time.Millisecond)
+		time.Sleep(250 * time.Millisecond)
 	}
 	assert.EqualValues(t, 1, b.dials.Load())
 }
@@ -684,7 +684,7 @@ func TestKeepAliveIsLearned(t *testing.T) {
 			time.Sleep(row.lives - 1)
 			synctest.Wait()
 			assert.EqualValues(t, 1, v.open.Load(), "%v", row)
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			synctest.Wait()
 			assert.Zero(t, v.open.Load(), "closed: %v", row)
 			get()

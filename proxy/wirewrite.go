@@ -66,7 +66,7 @@ func appendTarget(b []byte, r *http.Request) []byte {
 	if r.URL.Opaque != "" {
 		return appendQuery(b, r.URL.RequestURI())
 	}
-	path := r.URL.EscapedPath()
+	path := escapedPath(r.URL)
 	if path == "" || path[0] != '/' {
 		b = append(b, '/')
 	}
@@ -80,16 +80,7 @@ func appendTarget(b []byte, r *http.Request) []byte {
 
 // appendQuery escapes only what cannot stand in a request line.
 func appendQuery(b []byte, query string) []byte {
-	const hex = "0123456789ABCDEF"
-	for i := range len(query) {
-		c := query[i]
-		if c <= ' ' || c >= 0x7f || c == '#' {
-			b = append(b, '%', hex[c>>4], hex[c&15])
-			continue
-		}
-		b = append(b, c)
-	}
-	return b
+	return appendEscaped(b, query, &queryBytes)
 }
 
 func appendHeader(b []byte, h http.Header) ([]byte, error) {

@@ -1,6 +1,7 @@
 package albtest
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -87,6 +88,8 @@ type audit struct {
 	spec    AuditSpec
 	servers map[setting]*Server
 	plains  map[plainKey]*reply
+
+	sessions map[setting]tls.ClientSessionCache
 }
 
 func newAudit(app http.Handler, spec AuditSpec) *audit {
@@ -99,7 +102,10 @@ func newAudit(app http.Handler, spec AuditSpec) *audit {
 	if spec.Path == "" {
 		spec.Path = "/"
 	}
-	return &audit{app: app, spec: spec, servers: make(map[setting]*Server), plains: make(map[plainKey]*reply)}
+	return &audit{
+		app: app, spec: spec, servers: make(map[setting]*Server), plains: make(map[plainKey]*reply),
+		sessions: make(map[setting]tls.ClientSessionCache),
+	}
 }
 
 // ready finds mistakes in the spec before a hundred rows fail by them.

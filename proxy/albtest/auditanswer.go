@@ -3,7 +3,6 @@ package albtest
 import (
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 )
 
@@ -50,7 +49,7 @@ func (a *audit) served(got *reply) string {
 // asHTTP1 wants the same answer as over HTTP/1.1.
 func (a *audit) asHTTP1(got *reply) string {
 	over1 := a.plain(door{byHTTPS, got.setting}, got.ask.from)
-	if wrong := compare(got, over1); wrong != "" {
+	if wrong := differs(got, over1); wrong != "" {
 		return strings.Replace(wrong, "without what is forged", "over HTTP/1.1", 1)
 	}
 	if a.spec.Client == nil {
@@ -75,36 +74,24 @@ func (a *audit) sameStatus(got *reply) string {
 // arrives follows redirects as long as they stay with the service.
 func (a *audit) arrives(got *reply) string {
 	seen := map[string]bool{}
-	for at := got.at(); ; {
-		at.Path, at.RawPath, at.RawQuery = splitTarget(got.ask.path(a.spec))
+	for len(seen) <= maxHops {
+		at := got.at()
 		if seen[at.String()] {
 			return "the redirects go round in a circle, by " + at.String()
 		}
 		seen[at.String()] = true
-		if len(seen) > maxHops {
-			return fmt.Sprintf("after %d redirects there is another one", maxHops)
-		}
-		to, err := resolve(at, got.header("Location"))
+		to, err := browse(at, got.header("Location"))
 		if got.header("Location") == "" || err != nil || !strings.EqualFold(to.Hostname(), a.spec.Host) || a.ownPort(got) != "" {
 			return ""
 		}
-		next := byHTTP
+		way := byHTTP
 		if to.Scheme == "https" {
-			next = byHTTPS
+			way = byHTTPS
 		}
-		got = a.send(door{next, got.setting}, ask{from: got.ask.from, target: to.RequestURI()})
+		got = a.send(door{way, got.setting}, ask{from: got.ask.from, target: to.RequestURI()})
 		if got.err != nil {
 			return "behind the redirect to " + to.String() + " there is no answer: " + got.err.Error()
 		}
-		at = got.at()
 	}
-}
-
-// splitTarget takes a request target apart for a URL.
-func splitTarget(target string) (path, raw, query string) {
-	u, err := url.ParseRequestURI(target)
-	if err != nil {
-		return target, "", ""
-	}
-	return u.Path, u.RawPath, u.RawQuery
+	return fmt.Sprintf("after %d redirects there is another one", maxHops)
 }

@@ -16,26 +16,26 @@ import (
 	"time"
 )
 
-// way is how a request of the audit reaches the service.
-type way uint8
+// auditWay is how a request of the audit reaches the service.
+type auditWay uint8
 
 const (
-	byHTTPS  way = iota // listener 443, HTTP/1.1
-	byHTTP              // listener 80
-	byHTTP2             // listener 443, HTTP/2
-	byDirect            // past the balancer, from outside Subnets
-	byNode              // from a node of the balancer, as health checks come
+	byHTTPS  auditWay = iota // listener 443, HTTP/1.1
+	byHTTP                   // listener 80
+	byHTTP2                  // listener 443, HTTP/2
+	byDirect                 // past the balancer, from outside Subnets
+	byNode                   // from a node of the balancer, as health checks come
 )
 
 // String is the way in an error.
-func (w way) String() string {
+func (w auditWay) String() string {
 	return word(w, "over https through the balancer", "over http through the balancer",
 		"over HTTP/2 through the balancer", "past the balancer", "as a health check")
 }
 
 // door is a way to a service behind a balancer with some setting.
 type door struct {
-	way     way
+	way     auditWay
 	setting setting
 }
 
@@ -78,7 +78,7 @@ func (a *audit) send(d door, q ask) *reply {
 	if !q.from.IsValid() {
 		q.from = auditClient
 	}
-	r := &reply{door: d, ask: q, host: a.spec.Host}
+	r := &reply{door: d, ask: q, host: a.spec.Host, path: q.path(a.spec)}
 	s, err := a.server(d.setting)
 	if err != nil {
 		r.err = err
@@ -87,10 +87,11 @@ func (a *audit) send(d door, q ask) *reply {
 	ctx, cancel := context.WithTimeout(s.ctx, auditPatience)
 	defer cancel()
 	if d.way == byHTTP2 {
-		r.sent, r.err = "GET "+q.path(a.spec)+"\n"+strings.Join(q.lines, "\n"), r.read2(ctx, s, q.path(a.spec))
+		r.sent = "GET " + r.path + "\n" + strings.Join(q.lines, "\n")
+		r.err = r.read2(ctx, s)
 		return r
 	}
-	r.sent = q.text(a.spec)
+	r.sent, r.sessions = q.text(a.spec), a.sessions[d.setting]
 	r.err = r.read1(ctx, s)
 	return r
 }
@@ -170,12 +171,18 @@ func (r *reply) dial(ctx context.Context, s *Server) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return tls.Client(c, &tls.Config{RootCAs: s.authority.pool, ServerName: r.host}), nil
+	return tls.Client(c, s.auditTLS(r.host, r.sessions)), nil
+}
+
+// auditTLS is of a client who comes often: TLS 1.2 resumes a session without
+// any arithmetic, which is most of what an audit would cost otherwise.
+func (s *Server) auditTLS(host string, sessions tls.ClientSessionCache) *tls.Config {
+	return &tls.Config{RootCAs: s.authority.pool, ServerName: host, MaxVersion: tls.VersionTLS12, ClientSessionCache: sessions}
 }
 
 // read2 makes the request over HTTP/2.
-func (r *reply) read2(ctx context.Context, s *Server, path string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+r.host+path, nil)
+func (r *reply) read2(ctx context.Context, s *Server) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+r.host+r.path, nil)
 	if err != nil {
 		return err
 	}
@@ -211,8 +218,11 @@ type reply struct {
 	door
 	ask  ask
 	host string // the service's
+	path string // what was asked for, with its query
 	sent string
 	err  error // there is no answer
+
+	sessions tls.ClientSessionCache
 
 	resp *http.Response
 	body []byte
@@ -244,12 +254,13 @@ func (r *reply) answer() *http.Response {
 
 // at is the address that the client asked for, as a browser has it.
 func (r *reply) at() *url.URL {
-	u := &url.URL{Scheme: "https", Host: r.host, Path: "/"}
-	if r.way == byHTTP || r.way == byDirect || r.way == byNode {
-		u.Scheme = "http"
-	}
-	if path, err := url.ParseRequestURI(r.ask.target); err == nil && r.ask.target != "" {
+	u := &url.URL{Path: r.path}
+	if path, err := url.ParseRequestURI(r.path); err == nil {
 		u.Path, u.RawPath, u.RawQuery = path.Path, path.RawPath, path.RawQuery
+	}
+	u.Scheme, u.Host = "http", r.host
+	if r.way == byHTTPS || r.way == byHTTP2 {
+		u.Scheme = "https"
 	}
 	return u
 }

@@ -56,7 +56,7 @@ func (a *audit) poisoned(got *reply) string {
 // astray says what is wrong with where a Location leads; empty: nothing. Other
 // names are none of its business: a service may have several.
 func (a *audit) astray(from *url.URL, location string) string {
-	to, err := resolve(from, location)
+	to, err := browse(from, location)
 	if err != nil {
 		return "which is no address"
 	}
@@ -75,9 +75,9 @@ func (a *audit) astray(from *url.URL, location string) string {
 	return ""
 }
 
-// resolve finds out where a browser goes: for it a backslash is a slash, and
+// browse finds out where a browser goes: for it a backslash is a slash, and
 // tabs and line ends are not there.
-func resolve(from *url.URL, location string) (*url.URL, error) {
+func browse(from *url.URL, location string) (*url.URL, error) {
 	seen := strings.NewReplacer(`\`, "/", "\t", "", "\r", "", "\n", "").Replace(strings.TrimSpace(location))
 	if strings.HasPrefix(seen, "//") { // any number of slashes begins a host
 		seen = "//" + strings.TrimLeft(seen, "/")
@@ -89,24 +89,13 @@ func resolve(from *url.URL, location string) (*url.URL, error) {
 	return from.ResolveReference(to), nil
 }
 
-// refused reports whether the service turned a forged request down, which it
-// may. A plain request, and one that the service turns down in any case, is
-// judged.
+// refused reports whether the service turned down what is forged, which it may.
 func (a *audit) refused(got *reply) bool {
-	if got.err != nil {
-		return true
-	}
-	plain := a.plain(got.door, got.ask.from).status()
-	return got.ask.forges() && isRefusal(got.status()) && !isRefusal(plain)
+	return got.err != nil || isRefusal(got.status()) && !isRefusal(a.plain(got.door, got.ask.from).status())
 }
 
 func isRefusal(status int) bool {
 	return status >= 400 && status < 500 && status != http.StatusNotFound
-}
-
-// forges reports whether the request has more than a plain one.
-func (q ask) forges() bool {
-	return len(q.lines) > 0 || q.host != "" || q.target != "" || q.version != ""
 }
 
 // believed is who the service takes for the client.
@@ -156,7 +145,7 @@ func (a *audit) isClient(got *reply) string {
 func (a *audit) sameClient(got *reply) string {
 	addr, known := a.believed(got)
 	was, wasKnown := a.believed(a.plain(got.door, got.ask.from))
-	if addr == was && known == wasKnown {
+	if addr == was && known == wasKnown || a.refused(got) {
 		return ""
 	}
 	return fmt.Sprintf("the service takes the client for %s; without what the client wrote, for %s", a.name(addr, known, got), a.name(was, wasKnown, got))
@@ -181,9 +170,14 @@ func (a *audit) peerOrNobody(got *reply) string {
 }
 
 // sameAnswer wants what is forged to change nothing.
-func (a *audit) sameAnswer(got *reply) string { return compare(got, a.plain(got.door, got.ask.from)) }
+func (a *audit) sameAnswer(got *reply) string {
+	if a.refused(got) {
+		return ""
+	}
+	return differs(got, a.plain(got.door, got.ask.from))
+}
 
-func compare(got, plain *reply) string {
+func differs(got, plain *reply) string {
 	if got.status() != plain.status() {
 		return fmt.Sprintf("the service answers %d; without what is forged, %d", got.status(), plain.status())
 	}
@@ -197,7 +191,7 @@ func compare(got, plain *reply) string {
 
 // ownPort wants a redirect to the service to name a port that clients can use.
 func (a *audit) ownPort(got *reply) string {
-	to, err := resolve(got.at(), got.header("Location"))
+	to, err := browse(got.at(), got.header("Location"))
 	if err != nil || got.header("Location") == "" || !strings.EqualFold(to.Hostname(), a.spec.Host) {
 		return ""
 	}

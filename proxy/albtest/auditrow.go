@@ -23,12 +23,12 @@ type auditRow struct {
 func auditRows(spec AuditSpec) []auditRow {
 	return slices.Concat(
 		answerRows(spec), clientRows(), modeRows(), schemeRows(), hostRows(spec),
-		redirectRows(), probeRows(spec), directRows(spec), tunnelRows(spec),
+		redirectRows(), probeRows(spec), directRows(), tunnelRows(spec),
 	)
 }
 
 // doors are ways to a service behind a balancer with AWS's defaults.
-func doors(ways ...way) (list []door) {
+func doors(ways ...auditWay) (list []door) {
 	for _, w := range ways {
 		list = append(list, door{way: w})
 	}
@@ -51,7 +51,7 @@ func (row auditRow) ask(a *audit) string {
 	for _, d := range row.over {
 		got := a.send(d, row.send)
 		wrong := a.sound(got)
-		if wrong == "" && row.judge != nil && !a.refused(got) {
+		if wrong == "" && row.judge != nil {
 			wrong = row.judge(a, got)
 		}
 		if wrong != "" {

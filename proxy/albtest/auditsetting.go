@@ -1,6 +1,7 @@
 package albtest
 
 import (
+	"crypto/tls"
 	"net/netip"
 )
 
@@ -8,8 +9,8 @@ import (
 type setting uint8
 
 const (
-	usual setting = iota // AWS's defaults; both listeners forward
-	port8080             // the target listens on another port than the clients use
+	usual    setting = iota // AWS's defaults; both listeners forward
+	port8080                // the target listens on another port than the clients use
 	preservingXFF
 	removingXFF
 	clientPort
@@ -64,7 +65,7 @@ func (a *audit) server(s setting) (*Server, error) {
 	}
 	started, err := New(s.config(a))
 	if err == nil {
-		a.servers[s] = started
+		a.servers[s], a.sessions[s] = started, tls.NewLRUClientSessionCache(1)
 	}
 	return started, err
 }
