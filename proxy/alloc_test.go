@@ -6,9 +6,9 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// The allocations of a whole request: net/http's server and the proxy; client
-// and upstream have none. What net/http's server needs by itself, with a
-// handler that writes a few headers and as much, is about 22.
+// The allocations of a whole request: net/http's server, which needs 22 with a
+// handler that writes as much, and the proxy. Client and upstream have none.
+// Measured were 43 and, with a body, 47.
 func TestAllocations(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
@@ -18,9 +18,9 @@ func TestAllocations(t *testing.T) {
 		size    int
 		most    float64
 	}{
-		"GET 1 KiB":  {benchGet, 1 << 10, 60},
-		"GET 64 KiB": {benchGet, 64 << 10, 60},
-		"POST":       {benchPost, 1 << 10, 60},
+		"GET 1 KiB":  {benchGet, 1 << 10, 45},
+		"GET 64 KiB": {benchGet, 64 << 10, 45},
+		"POST":       {benchPost, 1 << 10, 49},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := bench(t, row.request, row.size)

@@ -5,9 +5,11 @@ import (
 	"time"
 )
 
-// readHead waits for the answer's head. Informational ones are handed on.
+// readHead waits for the answer's head. Informational ones are handed on; the
+// time and the bytes allowed are those of all of them together.
 func (k *call) readHead() *Error {
-	for {
+	k.conn.read.in(k.client.wait)
+	for informed := 0; ; {
 		if e := k.fillHead(); e != nil {
 			return e
 		}
@@ -17,6 +19,9 @@ func (k *call) readHead() *Error {
 			return k.failure(StageReadHead, err)
 		}
 		k.r += end
+		if informed += end; k.client.maxHead >= 0 && informed > k.client.maxHead {
+			return k.failure(StageReadHead, errHeadTooLarge)
+		}
 		if k.h.status >= 200 || k.h.status == http.StatusSwitchingProtocols {
 			return k.begin()
 		}
@@ -55,7 +60,6 @@ func (k *call) inform() *Error {
 
 // fillHead reads until a whole head is in the buffer.
 func (k *call) fillHead() *Error {
-	k.conn.read.in(k.client.wait)
 	for headEnd(k.buf.bytes[k.r:k.w]) < 0 {
 		if err := k.makeRoom(); err != nil {
 			return k.failure(StageReadHead, err)
@@ -66,9 +70,6 @@ func (k *call) fillHead() *Error {
 		if err != nil && n == 0 && !k.early(err) {
 			return k.failure(StageReadHead, err)
 		}
-	}
-	if k.client.maxHead >= 0 && headEnd(k.buf.bytes[k.r:k.w]) > k.client.maxHead {
-		return k.failure(StageReadHead, errHeadTooLarge)
 	}
 	return nil
 }

@@ -179,6 +179,8 @@ func causeOfRoundTrip(stage Stage, err error) Reason {
 		return ReasonMalformedAnswer
 	case strings.Contains(text, "response headers exceeded"):
 		return ReasonHeadTooLarge
+	case strings.Contains(text, "server closed idle connection"):
+		return ReasonConnectionLost
 	}
 	return cause
 }
@@ -212,10 +214,11 @@ func (p *prober) record(u *upstream, o outcome, now time.Time) {
 	if h.streak++; o.pass != out {
 		h.streak = 0
 	}
+	defer func() { h.passed = h.passed || o.pass }()
 	switch {
 	case first && o.pass && h.state == StateUnknown:
 		p.fleet.move(u, change{to: StateHealthy, at: now, reason: o.reason})
-	case out && h.streak >= p.check.HealthyThreshold:
+	case out && (h.streak >= p.check.HealthyThreshold || !h.passed && o.pass): // an application that starts later than the proxy
 		h.streak = 0
 		p.fleet.comeBack(u, now, o.reason)
 	case !out && !o.pass && (first || h.streak >= p.check.UnhealthyThreshold):

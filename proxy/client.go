@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -118,20 +119,22 @@ func (k *call) write(o *outbound) *Error {
 		b = append(b[:len(b)-2], "Expect: 100-continue\r\n\r\n"...)
 	}
 	k.conn.write.in(k.client.pause)
-	n, err := k.writeAll(append(b, o.whole...))
-	k.sent = n
+	body := o.body
+	switch {
+	case len(o.whole) > bufferSize: // too much to be sent while nobody reads the answer
+		body = bytes.NewReader(o.whole)
+	case o.whole != nil:
+		b, body = append(b, o.whole...), nil
+	}
+	n, err := k.conn.Write(b)
+	k.sent = int64(n)
 	if err != nil {
 		return k.failure(StageWriteHead, err)
 	}
-	if o.body != nil && o.whole == nil {
-		k.pump = startPump(k, o, framing)
+	if body != nil {
+		k.pump = startPump(k, o, body, framing, length)
 	}
 	return nil
-}
-
-func (k *call) writeAll(b []byte) (int64, error) {
-	n, err := k.conn.Write(b)
-	return int64(n), err
 }
 
 // interrupt ends a read of the body that another goroutine waits in.
@@ -151,7 +154,9 @@ func (k *call) failure(stage Stage, err error) *Error {
 		return e
 	}
 	if aborted {
-		return ended(k.req.Context())
+		e := ended(k.req.Context())
+		e.excused = k.got > 0 || k.pump != nil && k.pump.ended.Load() == 0 // the client took the time
+		return e
 	}
 	if k.pump != nil && stage == StageReadHead && isTimeout(err) {
 		if wrong := k.pump.wrong.Load(); wrong != nil {
@@ -160,7 +165,8 @@ func (k *call) failure(stage Stage, err error) *Error {
 	}
 	reason := causeOf(stage, err)
 	stale := reason == ReasonConnectionLost && k.got == 0 && k.conn.reused()
-	return &Error{Stage: stage, Err: err, reason: reason, stale: stale}
+	owed := k.pump != nil && k.pump.ended.Load() == 0 // the client still owed its body, so the upstream may have lost patience
+	return &Error{Stage: stage, Err: err, reason: reason, stale: stale, unsent: stale && k.sent == 0, excused: owed && reason == ReasonConnectionLost}
 }
 
 // fail ends the call and completes what is known of the failure. A pump ends

@@ -16,11 +16,12 @@ import (
 // the time-out of idle clients, and remembers what went wrong: a failure to
 // read it is the client's fault, wherever it comes to light.
 type clientBody struct {
-	src   io.ReadCloser
-	rc    *http.ResponseController
-	limit int64         // bytes; negative: none
-	idle  time.Duration // between two pieces; not positive: none
-	asked bool          // the client waits for "100 Continue", which net/http sends with the first Read
+	src     io.ReadCloser
+	rc      *http.ResponseController
+	limit   int64         // bytes; negative: none
+	idle    time.Duration // between two pieces; not positive: none
+	lingers bool          // HTTP/1: the answer is lost if the connection is closed with something unread
+	asked   bool          // the client waits for "100 Continue", which net/http sends with the first Read
 
 	mu     sync.Mutex // held while reading
 	n      int64
@@ -129,8 +130,12 @@ func isGone(err error) bool {
 
 // interrupt ends the reading, and does not wait for it.
 func (b *clientBody) interrupt() {
-	if !b.whole.Load() && b.last.CompareAndSwap(0, past.UnixNano()) {
-		b.rc.SetReadDeadline(past)
+	last := past
+	if b.lingers {
+		last = time.Now().Add(lingerTime) // a chunked body that was once cut short cannot be read on
+	}
+	if !b.whole.Load() && b.last.CompareAndSwap(0, last.UnixNano()) {
+		b.rc.SetReadDeadline(last)
 		b.spare()
 	}
 }

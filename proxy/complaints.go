@@ -52,7 +52,10 @@ func (c *complaints) due(e *Error) (suppressed int, due bool) {
 // look closely.
 func (p *Proxy) log(r *http.Request, e *Error, id string) {
 	level := slog.LevelDebug
-	if e.Status() >= 500 {
+	switch {
+	case e.reason == ReasonLoop:
+		level = slog.LevelWarn
+	case e.Stage < StageRequest && e.Status() >= 500:
 		level = slog.LevelError
 	}
 	logger := p.cfg.Logger
@@ -68,7 +71,7 @@ func (p *Proxy) log(r *http.Request, e *Error, id string) {
 	}
 	attrs := []any{
 		"reason", e.reason.String(), "upstream", e.Upstream, "check", e.Hint(), "stage", e.Stage.String(), "status", e.Status(),
-		"attempt", e.Attempt, "sent", e.Sent, "received", e.Received, "method", r.Method, "host", r.Host, "path", r.URL.Path, "request_id", id,
+		"attempt", e.Attempt, "sent", e.Sent, "received", e.Received, "method", r.Method, "host", cut(r.Host), "path", cut(escapedPath(r.URL)), "request_id", id,
 	}
 	if e.Err != nil {
 		attrs = append(attrs, "error", e.Err.Error())
@@ -77,6 +80,15 @@ func (p *Proxy) log(r *http.Request, e *Error, id string) {
 		attrs = append(attrs, "suppressed", suppressed)
 	}
 	logger.Log(context.Background(), level, "proxy: "+e.summary(), attrs...)
+}
+
+// cut bounds what a client wrote and a line shows.
+func cut(s string) string {
+	const most = 256
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "…"
 }
 
 // summary is the failure in half a sentence: "http://127.0.0.1:8080: nothing

@@ -33,9 +33,10 @@ type Config struct {
 	RewriteHost bool
 
 	// Transport carries the requests. Nil: what NewTransport makes of Timeouts
-	// and Limits. A transport of one's own dials itself, so upstreams must not be
+	// and Limits. One from NewTransport keeps its own Timeouts and Limits for its
+	// connections. A transport of one's own dials itself, so upstreams must not be
 	// unix sockets or h2c, and the time-outs of dialing and of idle connections
-	// are its own.
+	// are its own; Head, Idle and Total hold all the same.
 	Transport http.RoundTripper
 
 	Errors  ErrorPages                  // what clients see when an exchange fails
@@ -72,8 +73,8 @@ type Limits struct {
 	InFlight       int   // requests at once per upstream, else 503: none; not negative
 }
 
-// Retry says when a request is sent again. Connections that could not be made
-// are tried again with any method; once a byte was sent, only GET, HEAD,
+// Retry says when a request is sent again. Where a connection could not be
+// made, another upstream is tried, with any method; once a byte was sent, only GET, HEAD,
 // OPTIONS, PUT, DELETE and requests with an Idempotency-Key are, and only if no
 // byte of an answer came and the body is complete in memory. A POST whose bytes
 // were sent is never sent again.

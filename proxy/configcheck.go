@@ -63,8 +63,12 @@ func (h *Headers) check(errs *conferr.Errors) {
 		h.Via = pseudonym()
 	}
 	for i, name := range h.Keep {
-		if !isToken(name) {
-			errs.Add(fmt.Sprintf("Headers.Keep[%d]", i), name, "is no header name", `write it as "X-Forwarded-User"`)
+		field := fmt.Sprintf("Headers.Keep[%d]", i)
+		switch {
+		case !isToken(name):
+			errs.Add(field, name, "is no header name", `write it as "X-Forwarded-User"`)
+		case notInTrailer[http.CanonicalHeaderKey(name)]:
+			errs.Add(field, name, "is not of the forwarding family, so it is passed on or removed by other rules", "leave it out")
 		}
 	}
 	h.Keep = canonicalNames(h.Keep)
@@ -94,6 +98,9 @@ func (r *Retry) check(errs *conferr.Errors) {
 }
 
 func (l *Limits) check(errs *conferr.Errors) {
+	if l.ResponseHeader > 0 && l.ResponseHeader < 256 {
+		errs.Add("Limits.ResponseHeader", fmt.Sprint(l.ResponseHeader), "is less than any answer needs", "use at least 256 bytes, or 0 for the default")
+	}
 	if l.IdleConns < 0 {
 		errs.Add("Limits.IdleConns", fmt.Sprint(l.IdleConns), "is negative", "use 1 for as few as possible")
 	}

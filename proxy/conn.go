@@ -46,11 +46,25 @@ func (c *conn) watch(ctx context.Context) func() bool {
 	return context.AfterFunc(ctx, c.abort)
 }
 
+// glance is the time for a look at a connection that is not the system's own.
+const glance = 100 * time.Microsecond
+
 // dead reports whether the upstream has closed the connection or sent
 // something unasked, as far as that is known here.
 func (c *conn) dead() bool {
 	if !c.read.until.IsZero() && time.Now().After(c.read.until) {
 		c.read.never() // left from the last exchange
 	}
+	if !c.nonblocking.works() {
+		return !c.quiet()
+	}
 	return !c.nonblocking.quiet()
+}
+
+// quiet is for connections that can only be looked at by reading.
+func (c *conn) quiet() bool {
+	c.SetReadDeadline(time.Now().Add(glance))
+	defer c.SetReadDeadline(c.read.until)
+	n, err := c.Read(make([]byte, 1))
+	return n == 0 && isTimeout(err)
 }

@@ -17,6 +17,14 @@ type deadline struct {
 func readDeadline(c net.Conn) deadline  { return deadline{set: c.SetReadDeadline} }
 func writeDeadline(c net.Conn) deadline { return deadline{set: c.SetWriteDeadline} }
 
+// in is the deadline d from now; not positive: none.
+func in(d time.Duration) time.Time {
+	if d <= 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(d)
+}
+
 // past is a deadline that is over.
 var past = time.Unix(1, 0)
 

@@ -20,7 +20,8 @@
 // listens, the connection is reset or the answer is no HTTP, 503 when no
 // upstream is healthy, 504 on time-outs, 4xx when the client was at fault, which
 // never counts against an upstream. The log line of a failure names the
-// upstream, what happened there and what to check; the client is told neither.
+// upstream, what happened there and what to check; the client is told the kind
+// of failure at most (Proxy-Status, RFC 9209), and the id that the log line has.
 // An answer that breaks off is passed on as broken, never as complete.
 //
 // # Connections

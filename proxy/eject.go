@@ -24,6 +24,7 @@ type health struct {
 	reason string
 
 	probed bool // a probe has ended
+	passed bool // at least once
 	streak int  // probes in a row that contradict the state
 
 	outs int       // times it was left out, one soon after the other

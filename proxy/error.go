@@ -22,6 +22,7 @@ type Error struct {
 	Err      error  // the cause; may be nil where the stage says all
 
 	reason  Reason
+	unsent  bool // not a byte of the request went out
 	excused bool // the upstream had its reasons
 	stale   bool // a connection that had been used before was lost: it may just have been closed for being unused
 }
@@ -91,7 +92,7 @@ func (s Stage) String() string {
 // upstream's health.
 func (s Stage) upstreamAtFault() bool {
 	switch s {
-	case StageDial, StageTLS, StageWriteHead, StageWriteBody, StageReadHead, StageReadBody, StageUpgrade:
+	case StageDial, StageTLS, StageWriteHead, StageWriteBody, StageReadHead, StageReadBody:
 		return true
 	}
 	return false

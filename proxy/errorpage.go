@@ -14,7 +14,8 @@ import (
 
 // ErrorPages says what clients see when an exchange fails. The zero value
 // writes a short page in HTML, JSON or plain text, as the client accepts, with
-// nothing of the inside: no address, no upstream, no cause.
+// nothing of the inside: no address, no upstream, no text of an error. The
+// Proxy-Status field names the kind of failure in the words of RFC 9209.
 type ErrorPages struct {
 	// Write writes the answer to a failed exchange, status and header included.
 	// Retry-After, Connection and Proxy-Status are set already. Nil: the page
@@ -44,8 +45,8 @@ func (p *Proxy) fail(x *exchange, e *Error) {
 	if x.started || e.Status() == statusClientGone {
 		x.end(false)
 		x.abort()
-		return
 	}
+	x.push()
 	p.page(x, e, id)
 	x.rc.Flush()
 	x.end(true)
@@ -60,7 +61,6 @@ func (x *exchange) abort() {
 				t.SetLinger(0)
 			}
 			conn.Close()
-			return
 		}
 	}
 	panic(http.ErrAbortHandler)

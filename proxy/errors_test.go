@@ -195,6 +195,7 @@ func takeNothing(t *testing.T, g *gate, _ *visitor) {
 
 func TestReasons(t *testing.T) {
 	var tested [len(reasonInfos)]bool
+	tested[ReasonNoHijacker] = true // by TestNoHijacker, which needs a handler in front
 	for _, f := range failings(t) {
 		tested[f.reason] = true
 		t.Run(f.reason.String()+"/"+f.stage.String(), func(t *testing.T) { f.run(t) })
@@ -271,8 +272,11 @@ func (f *failing) checkLog(t *testing.T, g *gate, e *Error) {
 		}
 	}
 	require.NotNil(t, line)
-	level := "DEBUG"
-	if e.Status() >= 500 {
+	level := "DEBUG" // the client's own fault is nobody's alarm
+	switch {
+	case f.reason == ReasonLoop:
+		level = "WARN"
+	case f.stage < StageRequest:
 		level = "ERROR"
 	}
 	assert.Equal(t, level, line["level"])

@@ -38,7 +38,9 @@ func (x *exchange) run() *Error {
 	if reason := judge(x.r, &x.p.cfg.Limits, &x.p.cfg.Headers); reason != ReasonNone {
 		return &Error{Stage: StageRequest, reason: reason}
 	}
-	x.upgrade = asksFor(x.r)
+	if x.upgrade = asksFor(x.r); x.upgrade != "" && !reaches(x.w, canHijack) {
+		return &Error{Stage: StageUpgrade, reason: ReasonNoHijacker}
+	}
 	if e := x.open(); e != nil {
 		return e
 	}
@@ -103,7 +105,7 @@ func verdictOf(e *Error) verdict {
 	switch {
 	case e == nil:
 		return verdictGood
-	case e.stale || e.excused || !e.Stage.upstreamAtFault():
+	case e.stale || e.excused || e.reason == ReasonHeadTooLarge || !e.Stage.upstreamAtFault(): // an application that echoes can be made to exceed it
 		return verdictNone
 	}
 	return verdictBad
@@ -129,10 +131,10 @@ func (x *exchange) repeatable(e *Error) bool {
 	if e.Stage == StageDial || e.Stage == StageTLS {
 		return len(x.p.fleet.ups) > 1 // the same one would say the same
 	}
-	if e.stale && e.Sent == 0 && x.bodyUntouched() {
+	if e.unsent && x.bodyUntouched() {
 		return true
 	}
-	return e.reason == ReasonConnectionLost && e.Received == 0 && x.bodyUntouched() && x.upgrade == "" && idempotent(x.r)
+	return e.reason == ReasonConnectionLost && e.Received == 0 && x.bodyUntouched() && x.upgrade == "" && idempotent(x.r.Method, x.out)
 }
 
 func (x *exchange) bodyUntouched() bool { return x.body == nil || x.whole != nil }
@@ -144,7 +146,7 @@ func (x *exchange) open() *Error {
 		return nil
 	}
 	x.expect = x.r.ProtoMajor == 1 && x.r.Header["Expect"] != nil
-	x.body = &clientBody{src: x.r.Body, rc: x.rc, limit: x.p.cfg.Limits.RequestBody, idle: x.p.cfg.Timeouts.Idle, asked: x.expect}
+	x.body = &clientBody{src: x.r.Body, rc: x.rc, limit: x.p.cfg.Limits.RequestBody, idle: x.p.cfg.Timeouts.Idle, lingers: x.r.ProtoMajor == 1, asked: x.expect}
 	if n := x.r.ContentLength; n > 0 && n <= x.p.cfg.Retry.MaxBody && !x.expect && len(x.r.Trailer) == 0 {
 		return x.keep(int(n))
 	}

@@ -21,7 +21,7 @@ type HealthCheck struct {
 	Host               string        // Host of the probe; empty: the upstream's own
 	Interval           time.Duration // from probe to probe: 30 s
 	Timeout            time.Duration // of one probe; must be shorter than Interval: 5 s, or half of Interval if that is less
-	HealthyThreshold   int           // passes in a row until it is used again: 5; the first probe decides alone
+	HealthyThreshold   int           // passes in a row until it is used again: 5; the first probe decides alone, and until the first pass one is enough
 	UnhealthyThreshold int           // failures in a row until it is not: 2
 	Matcher            string        // statuses that pass: "200" (default), "200,204", "200-299"; redirects are not followed
 

@@ -102,7 +102,7 @@ func protectedInRequest(name string, keep []string) bool {
 	case "Authorization", "Cookie", "Cache-Control", "Via":
 		return true
 	}
-	return strings.HasPrefix(name, "Content-") || strings.HasPrefix(name, "X-Amzn-") ||
+	return strings.HasPrefix(name, "Content-") || strings.HasPrefix(name, "Sec-Websocket-") || strings.HasPrefix(name, "X-Amzn-") ||
 		slices.ContainsFunc(keep, func(kept string) bool { return strings.EqualFold(kept, name) })
 }
 

@@ -5,10 +5,10 @@ import "net/http"
 // idempotent reports whether a request may be sent again although the first
 // one may have been carried out (RFC 9110 §9.2.2; the header is what clients
 // use to say so of other methods).
-func idempotent(r *http.Request) bool {
-	switch r.Method {
+func idempotent(method string, h http.Header) bool {
+	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPut, http.MethodDelete:
 		return true
 	}
-	return r.Header["Idempotency-Key"] != nil || r.Header["X-Idempotency-Key"] != nil
+	return h["Idempotency-Key"] != nil || h["X-Idempotency-Key"] != nil
 }

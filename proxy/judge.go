@@ -12,6 +12,8 @@ import (
 // its Host has capitals or is an IPv6 address.
 func judge(r *http.Request, l *Limits, h *Headers) Reason {
 	switch {
+	case !isToken(r.Method): // HTTP/2 lets any pass
+		return ReasonBadRequest
 	case r.Method == http.MethodConnect:
 		return ReasonConnectRefused
 	case r.Method == http.MethodTrace:
@@ -51,7 +53,7 @@ func headerBytes(r *http.Request) int {
 func targetIsPlain(r *http.Request) bool {
 	u := r.URL
 	switch {
-	case u == nil, u.Opaque != "", u.User != nil, strings.IndexByte(r.RequestURI, '#') >= 0:
+	case u == nil, r.ProtoMajor > 1 && u.Host != "", u.Opaque != "", u.User != nil, strings.IndexByte(r.RequestURI, '#') >= 0:
 		return false
 	case u.Path == "*":
 		return r.Method == http.MethodOptions

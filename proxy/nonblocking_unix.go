@@ -28,6 +28,9 @@ func newNonblocking(c net.Conn) nonblocking {
 	return nonblocking{raw: raw}
 }
 
+// works reports whether the connection is one that the system knows.
+func (r *nonblocking) works() bool { return r.raw != nil }
+
 // read returns 0 and nil when nothing is there, or when that cannot be known.
 func (r *nonblocking) read(p []byte) (int, error) {
 	if r.raw == nil || len(p) == 0 {
@@ -57,9 +60,6 @@ func (r *nonblocking) attempt(fd uintptr) bool {
 
 // quiet reports whether the connection is open and nothing is there to read.
 func (r *nonblocking) quiet() bool {
-	if r.raw == nil {
-		return true
-	}
 	quiet := true
 	var peek [1]byte
 	err := r.raw.Read(func(fd uintptr) bool {

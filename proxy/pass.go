@@ -43,9 +43,7 @@ func (x *exchange) hurry() *Error {
 // passPiece writes a piece of the body. What the upstream has sent so far goes
 // out at once if it does not send more at once: then it may take long.
 func (x *exchange) passPiece(a answer, piece []byte, last bool) *Error {
-	if !last || len(piece) >= bufferSize/2 {
-		x.push()
-	}
+	x.push()
 	if len(piece) > 0 {
 		if _, err := x.w.Write(piece); err != nil {
 			return x.writeError(a, err)
@@ -90,6 +88,7 @@ func (x *exchange) passHead(a answer, whole bool) (announced http.Header) {
 		to["Connection"] = []string{"close"}
 	}
 	x.started = true
+	x.push()
 	x.w.WriteHeader(a.status())
 	return announced
 }
@@ -136,6 +135,7 @@ func (x *exchange) inform(h *head) error {
 	to := x.w.Header()
 	before := to.Clone()
 	merge(to, h.header)
+	x.push()
 	x.w.WriteHeader(h.status)
 	clear(to)
 	merge(to, before)

@@ -33,8 +33,8 @@ type pump struct {
 	done   chan struct{}
 }
 
-func startPump(k *call, o *outbound, framing framing) *pump {
-	p := &pump{conn: k.conn, idle: k.client.pause, body: o.body, trailer: o.req.Trailer, framing: framing, length: o.length, done: make(chan struct{})}
+func startPump(k *call, o *outbound, body io.Reader, framing framing, length int64) *pump {
+	p := &pump{conn: k.conn, idle: k.client.pause, body: body, trailer: o.req.Trailer, framing: framing, length: length, done: make(chan struct{})}
 	if framing == byLength {
 		p.trailer = nil
 	}
@@ -89,7 +89,7 @@ func (p *pump) run() {
 				return
 			}
 		}
-		if last {
+		if last || p.framing == byLength && left == 0 && !p.checked() {
 			p.ended.Store(time.Now().UnixNano())
 			return
 		}
@@ -99,6 +99,15 @@ func (p *pump) run() {
 			return
 		}
 	}
+}
+
+// checked reports whether a body by length is to be read to its end although
+// all of it was sent: a client's, since net/http says with the last piece that
+// it is the last, and a handler may have put a longer one in its place. Of others
+// the rest is left alone.
+func (p *pump) checked() bool {
+	b, ok := p.body.(*clientBody)
+	return ok && !b.whole.Load()
 }
 
 // lastLook is how long an upstream that takes no more of the body may still
@@ -116,7 +125,7 @@ func (p *pump) giveUp(err error) {
 	case p.conn.aborted.Load():
 		p.conn.SetReadDeadline(past)
 	case p.heard.Load(): // a moment ago
-		p.conn.SetReadDeadline(time.Now().Add(p.idle))
+		p.conn.SetReadDeadline(in(p.idle))
 	}
 }
 
@@ -190,13 +199,10 @@ func (p *pump) clientFailed(aborted bool) *Error {
 // waits for the client ends with the client's body.
 func (p *pump) finish() bool {
 	p.proceed(false)
-	select {
-	case <-p.done:
-		return p.ended.Load() != 0
-	default:
+	if p.ended.Load() == 0 {
 		p.conn.abort()
-		return false
 	}
+	return p.ended.Load() != 0 && !p.conn.aborted.Load()
 }
 
 // patience is how much longer an answer may be waited for: its time begins when

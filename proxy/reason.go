@@ -32,6 +32,7 @@ const (
 	ReasonNoUpstream   // 503: the active checks found no upstream healthy
 	ReasonOverloaded   // 503: every upstream has Limits.InFlight requests
 	ReasonShuttingDown // 503: Shutdown was called
+	ReasonNoHijacker   // 500: a handler in front of the proxy hides http.Hijacker, which a WebSocket needs
 	ReasonLoop         // 508: this proxy's own name stands in Via too often
 
 	// The client's.
@@ -96,6 +97,8 @@ var reasonInfos = [...]reasonInfo{
 		"every upstream has as many requests as Limits.InFlight allows"},
 	ReasonShuttingDown: {"shutting_down", 503, "destination_unavailable",
 		"this proxy is shutting down"},
+	ReasonNoHijacker: {"no_hijacker", 500, "proxy_internal_error",
+		"a handler in front of the proxy hides http.Hijacker, without which no WebSocket can be passed on: look for wrappers without Unwrap, such as http.TimeoutHandler"},
 	ReasonLoop: {"loop", 508, "proxy_loop_detected",
 		"the upstream sends requests back to this proxy: check its own upstreams and Config.Upstreams"},
 

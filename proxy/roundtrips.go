@@ -12,6 +12,7 @@ import (
 	"net/textproto"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -30,18 +31,21 @@ func (c *roundTrips) idle() int { return 0 } // net/http does not say
 func (c *roundTrips) send(x *exchange) (answer, *Error) {
 	ctx, cancel := context.WithCancelCause(x.r.Context())
 	trip := &trip{x: x, stage: StageReadHead}
-	resp, err := c.rt.RoundTrip(c.request(ctx, x, trip))
+	dog := &watchdog{head: x.p.cfg.Timeouts.Head, idle: x.p.cfg.Timeouts.Idle, cancel: cancel}
+	dog.wait()
+	resp, err := c.rt.RoundTrip(c.request(ctx, x, trip, dog))
+	dog.stop()
 	trip.over()
 	if err != nil {
 		cancel(nil)
-		return nil, trip.failure(x, err)
+		return nil, trip.failure(x, err, context.Cause(ctx))
 	}
 	return newResponse(resp, x.p.cfg.Timeouts.Idle, cancel), nil
 }
 
 // request is the exchange's request as net/http wants it. Header and body are
 // copies, since a transport may look at them after it has returned.
-func (c *roundTrips) request(ctx context.Context, x *exchange, t *trip) *http.Request {
+func (c *roundTrips) request(ctx context.Context, x *exchange, t *trip, dog *watchdog) *http.Request {
 	out := &http.Request{
 		Method: x.r.Method, URL: c.url(x), Host: x.host(), Header: maps.Clone(x.out), ContentLength: x.r.ContentLength,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -54,10 +58,12 @@ func (c *roundTrips) request(ctx context.Context, x *exchange, t *trip) *http.Re
 	}
 	switch {
 	case x.whole != nil:
-		out.Body = io.NopCloser(bytes.NewReader(bytes.Clone(x.whole)))
+		whole := bytes.Clone(x.whole)
+		out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(whole)), nil }
+		out.Body, _ = out.GetBody()
 	case x.body != nil:
 		out.Trailer = trailerNames(slices.Collect(maps.Keys(x.r.Trailer)))
-		out.Body = &trailedBody{clientBody: x.body, from: x.r.Trailer, to: out.Trailer}
+		out.Body = &trailedBody{clientBody: x.body, from: x.r.Trailer, to: out.Trailer, dog: dog}
 		if x.expect {
 			out.Header["Expect"] = []string{"100-continue"}
 		}
@@ -80,17 +86,19 @@ func (c *roundTrips) url(x *exchange) *url.URL {
 
 // A trip follows one RoundTrip, whose hooks run in net/http's goroutines.
 type trip struct {
-	mu    sync.Mutex
-	x     *exchange // nil: the trip is over
-	stage Stage
+	mu               sync.Mutex
+	x                *exchange // nil: the trip is over
+	stage            Stage
+	reused, answered bool
 }
 
 func (t *trip) hooks() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
-		GetConn:           func(string) { t.reached(StageReadHead, StageDial) },
-		TLSHandshakeStart: func() { t.reached(StageDial, StageTLS) },
-		GotConn:           func(httptrace.GotConnInfo) { t.connected() },
-		Got1xxResponse:    t.inform,
+		GetConn:              func(string) { t.reached(StageReadHead, StageDial) },
+		TLSHandshakeStart:    func() { t.reached(StageDial, StageTLS) },
+		GotConn:              t.connected,
+		GotFirstResponseByte: t.heard,
+		Got1xxResponse:       t.inform,
 	}
 }
 
@@ -105,10 +113,17 @@ func (t *trip) reached(from, to Stage) {
 }
 
 // connected notes that the request is about to be sent.
-func (t *trip) connected() {
+func (t *trip) connected(info httptrace.GotConnInfo) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.stage = StageReadHead
+	t.stage, t.reused = StageReadHead, info.Reused
+}
+
+// heard notes that something of an answer came.
+func (t *trip) heard() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.answered = true
 }
 
 func (t *trip) inform(status int, header textproto.MIMEHeader) error {
@@ -128,18 +143,45 @@ func (t *trip) over() {
 }
 
 // failure says what an error of RoundTrip means.
-func (t *trip) failure(x *exchange, err error) *Error {
+func (t *trip) failure(x *exchange, err, cause error) *Error {
 	if e := x.bodyFailure(); e != nil {
 		return e
 	}
 	if ctx := x.r.Context(); ctx.Err() != nil {
-		return ended(ctx)
+		e := ended(ctx)
+		e.excused = x.body != nil && !x.body.whole.Load()
+		return e
+	}
+	switch cause {
+	case errAnswerLate:
+		return &Error{Stage: StageReadHead, Err: cause, reason: ReasonAnswerTimeout}
+	case errWriteLate:
+		return &Error{Stage: StageWriteBody, Err: cause, reason: ReasonWriteTimeout}
+	}
+	if reason := refusedBefore(err); reason != ReasonNone {
+		return &Error{Stage: StageRequest, Err: err, reason: reason}
 	}
 	stage := t.stage
 	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "dial" {
 		stage = StageDial
 	}
-	return &Error{Stage: stage, Err: err, reason: causeOfRoundTrip(stage, err), excused: wasCancelled(err)}
+	reason := causeOfRoundTrip(stage, err)
+	stale := t.reused && !t.answered && reason == ReasonConnectionLost
+	excused := wasCancelled(err) || reason == ReasonConnectionLost && x.body != nil && !x.body.whole.Load()
+	return &Error{Stage: stage, Err: err, reason: reason, excused: excused, stale: stale}
+}
+
+// refusedBefore says why net/http would not send a request at all: then neither
+// side of the connection has done anything wrong but the client.
+func refusedBefore(err error) Reason {
+	text := err.Error()
+	switch {
+	case strings.Contains(text, "request header list larger than peer's advertised limit"), strings.Contains(text, "ErrCode=COMPRESSION_ERROR"):
+		return ReasonHeaderTooLarge
+	case strings.HasPrefix(text, "net/http: invalid "), strings.HasPrefix(text, "http2: invalid "):
+		return ReasonBadRequest
+	}
+	return ReasonNone
 }
 
 // A streamError is net/http's own, which cannot be named but converted.
@@ -196,7 +238,7 @@ func (r *response) next(wait bool) ([]byte, error) {
 	if n > 0 && err != io.EOF {
 		err = nil // comes again with the next call
 	}
-	if err != nil && r.idle > 0 && !r.timer.Stop() {
+	if r.idle > 0 && !r.timer.Stop() && err != io.EOF {
 		err = errIdle
 	}
 	return r.buf.bytes[:n], err

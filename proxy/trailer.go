@@ -33,11 +33,12 @@ func trailerNames(lines []string) http.Header {
 	return cleanTrailer(t)
 }
 
-// A trailedBody fills a trailer with what came at the end of the body, as far
-// as it was announced.
+// A trailedBody is a client's body for a transport. It fills a trailer with what
+// came at the end, as far as it was announced, and tells a watchdog how far it is.
 type trailedBody struct {
 	*clientBody
 	from, to http.Header
+	dog      *watchdog
 }
 
 // Close is what a transport calls that has no more use for the body. It may
@@ -48,8 +49,11 @@ func (b *trailedBody) Close() error {
 }
 
 func (b *trailedBody) Read(p []byte) (int, error) {
+	b.dog.rest()
 	n, err := b.clientBody.Read(p)
+	b.dog.push()
 	if err == io.EOF {
+		b.dog.wait()
 		for name := range b.to {
 			b.to[name] = b.from[name]
 		}

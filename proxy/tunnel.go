@@ -30,19 +30,21 @@ type tunnel struct {
 	idle             time.Duration // without a byte in either direction; not positive: none
 	patience         time.Duration // for one write; not positive: none
 
-	moved  atomic.Int64 // when a byte moved last, in Unix nanoseconds
-	closed sync.Once
+	moved   atomic.Int64    // when a byte moved last, in Unix nanoseconds
+	writing [2]atomic.Int64 // since when each direction has been writing; 0: it is not
+	closed  sync.Once
 }
 
 // run returns when the tunnel has ended.
 func (t *tunnel) run() {
 	t.moved.Store(time.Now().UnixNano())
+	defer t.guard()()
 	other := make(chan struct{})
 	go func() {
 		defer close(other)
-		t.carry(t.upstream, t.client)
+		t.carry(t.upstream, t.client, &t.writing[0])
 	}()
-	t.carry(t.client, t.upstream)
+	t.carry(t.client, t.upstream, &t.writing[1])
 	<-other
 	t.close()
 }
@@ -54,6 +56,58 @@ func (t *tunnel) close() {
 	})
 }
 
+// guard ends the tunnel in time where an end has no deadlines of its own. The
+// returned function ends the guard.
+func (t *tunnel) guard() func() {
+	_, a := t.client.ReadWriteCloser.(net.Conn)
+	_, b := t.upstream.ReadWriteCloser.(net.Conn)
+	if a && b {
+		return func() {}
+	}
+	over, gone := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(gone)
+		ticker := time.NewTicker(t.beat())
+		defer ticker.Stop()
+		for {
+			select {
+			case <-over:
+				return
+			case now := <-ticker.C:
+				if t.stuck(now.UnixNano()) {
+					t.close()
+				}
+			}
+		}
+	}()
+	return func() { close(over); <-gone }
+}
+
+// beat is how often the guard looks.
+func (t *tunnel) beat() time.Duration {
+	beat := time.Minute
+	for _, d := range []time.Duration{t.idle, t.patience} {
+		if d > 0 {
+			beat = min(beat, max(d/8, time.Millisecond))
+		}
+	}
+	return beat
+}
+
+// stuck reports whether nothing has moved for too long, or a write has taken
+// too long.
+func (t *tunnel) stuck(now int64) bool {
+	if t.idle > 0 && now-t.moved.Load() > int64(t.idle) {
+		return true
+	}
+	for i := range t.writing {
+		if since := t.writing[i].Load(); t.patience > 0 && since != 0 && now-since > int64(t.patience) {
+			return true
+		}
+	}
+	return false
+}
+
 // Sizes of a direction's buffer: most messages are small, most tunnels idle.
 const (
 	tunnelBuffer    = 4 << 10
@@ -62,11 +116,11 @@ const (
 
 // carry copies one direction. A clean end is passed on as such, any other ends
 // the tunnel.
-func (t *tunnel) carry(to, from tunnelEnd) {
+func (t *tunnel) carry(to, from tunnelEnd, writing *atomic.Int64) {
 	read, write := deadlinesOf(from, to)
 	read.in(t.idle)
 	write.in(t.patience)
-	if !t.forward(to, from.early) {
+	if !t.forward(to, from.early, writing) {
 		return
 	}
 	buf := make([]byte, tunnelBuffer)
@@ -78,7 +132,7 @@ func (t *tunnel) carry(to, from tunnelEnd) {
 			write.from(now, t.patience)
 			t.moved.Store(now.UnixNano())
 		}
-		if !t.forward(to, buf[:n]) {
+		if !t.forward(to, buf[:n], writing) {
 			return
 		}
 		switch {
@@ -95,10 +149,12 @@ func (t *tunnel) carry(to, from tunnelEnd) {
 }
 
 // forward writes what was read, or ends the tunnel.
-func (t *tunnel) forward(to tunnelEnd, b []byte) bool {
+func (t *tunnel) forward(to tunnelEnd, b []byte, writing *atomic.Int64) bool {
 	if len(b) == 0 {
 		return true
 	}
+	writing.Store(t.moved.Load())
+	defer writing.Store(0)
 	if _, err := to.Write(b); err != nil {
 		t.close()
 		return false

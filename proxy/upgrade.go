@@ -66,6 +66,8 @@ func (x *exchange) hijack(h http.Header) (tunnelEnd, error) {
 		return tunnelEnd{}, err
 	}
 	x.started = true
+	write := writeDeadline(conn)
+	write.in(x.p.cfg.Timeouts.Idle)
 	b, err := appendHeader([]byte("HTTP/1.1 101 Switching Protocols\r\n"), h)
 	if err == nil {
 		_, err = conn.Write(append(b, crlf...))

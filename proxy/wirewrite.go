@@ -49,7 +49,7 @@ func appendRequest(b []byte, r *http.Request, host string, h http.Header, body f
 		b = append(b, upgrade...)
 		b = append(b, crlf...)
 	}
-	if err == nil && !(isToken(r.Method) && isValue(host)) {
+	if err == nil && !(isToken(r.Method) && isValue(host) && isValue(upgrade)) {
 		err = errUnwritable
 	}
 	return append(b, crlf...), err

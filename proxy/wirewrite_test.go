@@ -112,6 +112,11 @@ func FuzzRequestWrite(f *testing.F) {
 	f.Add("PUT", "/\r\nX: y", "h\r\n", "Transfer-Encoding", "chunked", uint16(70))
 	f.Add("OPTIONS", "*", "h", "Content_Length", "3", uint16(3))
 	f.Add("GET", "http://u:p@h/ü?\x00#x", "h", "connection", "x-y, content-length", uint16(1))
+	f.Add("GET", "/", "h", "Content-Length", "0", uint16(0))
+	f.Add("POST", "/", "h", "Content-Length", "1", uint16(1))
+	f.Add("POST", "/", "h", "Content-Length", "5", uint16(2))
+	f.Add("GET", "/", "h", "Host", "h", uint16(0))
+	f.Add("GET", "/", "h", "Expect", "100-continue", uint16(0))
 	f.Add("X", "//h/..;/", "[::1]", "Upgrade", "h2c", uint16(9))
 	f.Add("GET", "/a?b\x7f\"<>", "h", "Trailer", "Host", uint16(0))
 	f.Fuzz(func(t *testing.T, method, target, host, name, value string, length uint16) {
@@ -168,6 +173,11 @@ func checkWritten(t *testing.T, text string, r *http.Request, host string, h htt
 	}
 	if rest, _ := io.ReadAll(src); len(rest) > 0 {
 		t.Fatalf("%q: a second request: %q", text, rest)
+	}
+	for name, most := range map[string]int{"host": 1, "content-length": 1, "transfer-encoding": 1, "trailer": 1, "expect": 0, "connection": 0} {
+		if n := strings.Count(strings.ToLower(text), "\r\n"+name+":"); n > most {
+			t.Fatalf("%q: %d times %s", text, n, name)
+		}
 	}
 	if got.Method != r.Method || got.RequestURI != string(appendTarget(nil, r)) || got.URL.Path != cleanPath(r) {
 		t.Fatalf("%q: %s %q, of %q", text, got.Method, got.RequestURI, r.URL.Path)

@@ -6,15 +6,15 @@ import (
 	"strings"
 )
 
-// announce prints what runs, what the application was told and what to try.
+// announce prints what runs, what the applications were told and what to try.
 func (d *demo) announce(w io.Writer) {
 	fmt.Fprintf(w, "\nknownhops demo: believe only the hops you know.\n\n%s\n", d.drawing())
-	for _, note := range d.notes {
-		fmt.Fprintf(w, "Note: %s.\n", note)
+	if d.note != "" {
+		fmt.Fprintf(w, "Note: %s.\n", d.note)
 	}
-	fmt.Fprintf(w, "Open %s/ in a browser. It warns, because the certificate was made a moment ago;\n%s/ needs none. Ctrl-C ends the demo.\n\n", d.ways.HTTPS, d.ways.HTTP)
-	d.announceTopology(w)
-	fmt.Fprintf(w, "Try these. What an answer has in it is marked with > (columns are wider there).\n")
+	fmt.Fprintf(w, "Open %s/ in a browser. Ctrl-C ends the demo.\n\n", d.ways.Page)
+	d.announceSites(w)
+	fmt.Fprintf(w, "\nTry these. What an answer has in it is marked with > (columns are wider there).\n")
 	for i, s := range d.scenes() {
 		fmt.Fprintf(w, "\n%2d. %s\n    %s\n%s", i+1, s.Title, s.Curl(), wrap(s.Says, "    "))
 		for _, line := range s.Shows {
@@ -23,28 +23,28 @@ func (d *demo) announce(w io.Writer) {
 	}
 }
 
-// drawing is the way in, with the address that each part can be asked at and
-// the one that it connects from.
+// drawing is the chain, with the address at which each part can be asked.
 func (d *demo) drawing() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "  you           connect from 127.0.0.1\n")
-	fmt.Fprintf(&b, "  v balancer    %s and %s; connects from %s\n", d.ways.HTTPS, d.ways.HTTP, d.network.balancer)
-	if d.nginx != nil {
-		fmt.Fprintf(&b, "  v nginx       %s; connects from %s\n", d.ways.Nginx, d.network.nginx)
-	}
-	fmt.Fprintf(&b, "  v application %s\n", d.ways.App)
+	fmt.Fprintf(&b, "  you           appear as %s\n", visitor)
+	fmt.Fprintf(&b, "  v balancer    %s is listener 443, %s listener 80\n", d.ways.HTTPS, d.ways.HTTP)
+	fmt.Fprintf(&b, "  v proxy       %s\n", strings.TrimPrefix(d.ways.Proxy, "http://"))
+	fmt.Fprintf(&b, "  v application %s\n", strings.TrimPrefix(d.ways.App, "http://"))
 	return b.String()
 }
 
-func (d *demo) announceTopology(w io.Writer) {
-	fmt.Fprintf(w, "The application was told, nearest hop first:\n  %s\n", strings.ReplaceAll(d.policy.String(), "\n", "\n  "))
-	findings := d.policy.Lint()
-	if len(findings) == 0 {
-		fmt.Fprint(w, "Lint finds nothing that this topology cannot know.\n\n")
-		return
-	}
-	for _, f := range findings {
-		fmt.Fprintf(w, "Lint: %s.\n  Fix: %s.\n\n", f.Message, f.Fix)
+// announceSites says of each site what stands there, what the application was
+// told of it and what Lint finds in that.
+func (d *demo) announceSites(w io.Writer) {
+	for _, s := range d.sites {
+		fmt.Fprintf(w, "%-20s %s\n", s.Host, s.About)
+		if s.backend == nil {
+			continue
+		}
+		fmt.Fprintf(w, "  hops: %s\n", strings.ReplaceAll(s.backend.String(), "\n", "\n        "))
+		for _, f := range s.backend.Lint() {
+			fmt.Fprintf(w, "  Lint: %s.\n", f.Message)
+		}
 	}
 }
 

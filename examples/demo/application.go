@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -9,51 +10,58 @@ import (
 	"github.com/knownhops/knownhops/forwarded"
 )
 
-// An application is what a balancer has behind it: here, one whose every page
-// is about the request that asked for it.
+// An application is the end of a chain: here, one that answers every request
+// with what it knows about it.
 type application struct {
 	policy    *forwarded.Policy
-	intro     intro
-	identity  identity // what scenes trust
-	journal   *journal
-	lastProbe atomic.Pointer[forwarded.Explanation]
+	visits    *visits
+	page      string // the URL of the demo's page
+	lastProbe atomic.Pointer[visit]
 }
 
-func newApplication(d *demo) *application {
-	return &application{policy: d.policy, intro: newIntro(d), identity: d.identity, journal: &d.journal}
-}
+const (
+	probePath  = "/healthz"
+	probeAgent = "ELB-HealthChecker/2.0"
+)
 
-// handler answers health checks before anything else looks at the request.
+// ServeHTTP answers health checks before anything else looks at the request.
 // Everything below Wrap sees only what the declared hops vouch for.
-func (a *application) handler() http.Handler {
-	pages := http.NewServeMux()
-	pages.HandleFunc("GET /{$}", a.index)
-	pages.HandleFunc("GET /explain.json", a.explainJSON)
-	pages.Handle("GET /explain", a.policy.ExplainHandler(everybody))
-	pages.HandleFunc("GET /last-health-check", a.lastHealthCheck)
-	pages.HandleFunc("GET /scenes/{name}", a.scene)
-
-	all := http.NewServeMux()
-	all.HandleFunc("GET "+probePath, a.healthz)
-	all.Handle("/", keepArrival(a.policy.Wrap(pages)))
-	return all
+func (a *application) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == probePath {
+		a.healthz(w, r)
+		return
+	}
+	arrived := allLines(r)
+	r = r.WithContext(context.WithValue(r.Context(), arrivalKey{}, arrived))
+	a.policy.Wrap(http.HandlerFunc(a.inner)).ServeHTTP(w, r)
 }
 
-// everybody may read the library's own page, because nobody can reach this one
-// from outside of the machine. A service on a network lets its operators in.
-func everybody(*http.Request) bool { return true }
+// arrivalKey is for a request's lines as they came, which Wrap changes.
+type arrivalKey struct{}
 
 func (a *application) healthz(w http.ResponseWriter, r *http.Request) {
 	if r.UserAgent() == probeAgent {
-		e := a.policy.Explain(r)
-		a.lastProbe.Store(&e)
+		a.lastProbe.Store(&visit{Arrived: allLines(r), Believed: a.policy.Explain(r)})
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Write([]byte("ok\n"))
+	fmt.Fprintln(w, "ok")
 }
 
-func (a *application) index(w http.ResponseWriter, r *http.Request) {
-	a.answer(w, r, a.explain(r), a.journey(r))
+func (a *application) inner(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/last-health-check" {
+		if probe := a.lastProbe.Load(); probe != nil {
+			a.answer(w, r, *probe)
+			return
+		}
+		http.Error(w, "no health check has come yet", http.StatusServiceUnavailable)
+		return
+	}
+	arrived, _ := r.Context().Value(arrivalKey{}).(http.Header)
+	v := visit{Arrived: arrived, Handed: allLines(r), Believed: a.explain(r)}
+	if v.Believed.Info.Complete { // past the balancer, it is anybody's word
+		v.TraceID = arrived.Get("X-Amzn-Trace-Id")
+	}
+	a.answer(w, r, v)
 }
 
 // explain adds what is wrong with the topology to what is wrong with the
@@ -66,55 +74,27 @@ func (a *application) explain(r *http.Request) forwarded.Explanation {
 	return e
 }
 
-func (a *application) explainJSON(w http.ResponseWriter, r *http.Request) {
-	send(w, "application/json", a.explain(r).JSON())
-}
+// visitHeader tells the page which visit an answer is about.
+const visitHeader = "Demo-Visit"
 
-// lastHealthCheck shows a request that the visitor did not send.
-func (a *application) lastHealthCheck(w http.ResponseWriter, r *http.Request) {
-	e := a.lastProbe.Load()
-	if e == nil {
-		http.Error(w, "no health check has come yet", http.StatusServiceUnavailable)
-		return
-	}
-	a.answer(w, r, *e, journey{})
-}
-
-// answer is a page for browsers, JSON for those who ask for it and text for
-// everybody else.
-func (a *application) answer(w http.ResponseWriter, r *http.Request, e forwarded.Explanation, j journey) {
-	w.Header().Set("Vary", "Accept")
-	switch accept := strings.Join(r.Header["Accept"], ","); {
-	case strings.Contains(accept, "text/html"):
-		a.sendPage(w, e.HTML(), j)
-	case strings.Contains(accept, "application/json"):
-		send(w, "application/json", e.JSON())
-	default:
-		send(w, "text/plain; charset=utf-8", []byte(e.String()+j.text()))
-	}
-}
-
-// send never lets an answer about one request be kept for the next.
-func send(w http.ResponseWriter, contentType string, body []byte) {
+// answer is text, or JSON for those who ask for it. Browsers are sent to the
+// page, which knows the rest of the way as well.
+func (a *application) answer(w http.ResponseWriter, r *http.Request, v visit) {
+	number := a.visits.add(v)
+	page := fmt.Sprintf("%s/visits/%d", a.page, number)
 	h := w.Header()
-	h.Set("Content-Type", contentType)
+	h.Set(visitHeader, fmt.Sprint(number))
+	h.Set("Vary", "Accept")
 	h.Set("Cache-Control", "private, no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
-	w.Write(body)
-}
-
-type arrivalKey struct{}
-
-// keepArrival remembers a request's lines as they came, for the page that
-// compares them with what Wrap hands on.
-func keepArrival(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), arrivalKey{}, allLines(r))))
-	})
-}
-
-func arrival(r *http.Request) http.Header {
-	h, _ := r.Context().Value(arrivalKey{}).(http.Header)
-	return h
+	switch accept := strings.Join(r.Header["Accept"], ","); {
+	case strings.Contains(accept, "text/html"):
+		http.Redirect(w, r, page, http.StatusSeeOther)
+	case strings.Contains(accept, "application/json"):
+		h.Set("Content-Type", "application/json")
+		w.Write(v.Believed.JSON())
+	default:
+		h.Set("Content-Type", "text/plain; charset=utf-8")
+		fmt.Fprintf(w, "%s\nIts whole way: %s\n", strings.TrimSpace(v.Believed.String()), page)
+	}
 }

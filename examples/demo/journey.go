@@ -2,45 +2,170 @@ package main
 
 import (
 	"cmp"
+	"crypto/tls"
 	"fmt"
+	"html/template"
 	"net/http"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
-	"github.com/knownhops/knownhops/forwarded"
+	"github.com/knownhops/knownhops/proxy/albtest"
 )
 
-// A journey is every header line of a request at each stage of its way.
+// A journey is all that is known about the way of one request.
 type journey struct {
-	Sent bool // what the visitor sent to the balancer is known
-	Rows []row
+	Scene    *scene         // nil: somebody else sent it
+	Answer   string         // as the client got it; "": nobody but the client knows
+	Entry    *albtest.Entry // the balancer's record; nil: it did not come that way
+	LogLine  string         // of the proxy, about a failure; "": there was none
+	Stations []station
+	Stages   []stage
+	Rows     []row
+	Believed template.HTML // the application's explanation; "": the request did not reach it
+
+	// LogOfAnother says that LogLine is about an equal failure a moment before:
+	// the proxy writes one line a second for each reason.
+	LogOfAnother bool
 }
 
-// A row is one header. A stage that it did not reach is "".
-type row struct {
-	Name                  string
-	Sent, Arrived, Handed string
-	Changed               bool // not the same at every stage
+// travel plays a scene and collects what was seen of it.
+func (d *demo) travel(s scene, r *http.Request) (journey, error) {
+	o, err := s.play(r.Context(), &tls.Config{RootCAs: d.balancer.CertPool()})
+	if err != nil {
+		return journey{}, err
+	}
+	visit := d.visits.find(func(v visit) bool { return fmt.Sprint(v.Number) == o.Answer.Header.Get(visitHeader) })
+	j := d.journey(d.entry(func(e albtest.Entry) bool { return e.Client.Port() == o.Port }), visit)
+	j.Scene, j.Answer = &s, o.Text()
+	if j.Entry == nil && visit.Handed != nil {
+		j.Stages = append([]stage{{"Sent by the client", o.Sent}}, j.Stages...)
+		j.Rows = rows(j.Stages)
+	}
+	return j, nil
 }
 
-// journey compares what the visitor sent with what arrived at the application
-// and what its handlers get. Without the balancer, the first two are one.
-func (a *application) journey(r *http.Request) journey {
-	arrived, handed := arrival(r), allLines(r)
-	var sent http.Header
-	if forwarded.From(r).Hops > 0 {
-		sent = a.journal.lookUp(arrived.Get(traceHeader))
+// complaint is the proxy's log line about a request, or the last one before.
+func (d *demo) complaint(traceID string) (line string, ofAnother bool) {
+	if lines := d.logs.with(`request_id="` + traceID + `"`); len(lines) > 0 {
+		return lines[0], false
 	}
-	j := journey{Sent: sent != nil}
-	for _, name := range namesOf(sent, arrived, handed) {
-		j.Rows = append(j.Rows, newRow(name, sent, arrived, handed))
+	if lines := d.logs.with("level=ERROR"); len(lines) > 0 {
+		return lines[len(lines)-1], true
 	}
-	slices.SortStableFunc(j.Rows, func(a, b row) int { return cmp.Compare(a.rank(), b.rank()) })
+	return "", false
+}
+
+// entry returns the latest record of the balancer that is meant, or nil.
+func (d *demo) entry(meant func(albtest.Entry) bool) *albtest.Entry {
+	for _, e := range slices.Backward(d.balancer.Log()) {
+		if meant(e) {
+			return &e
+		}
+	}
+	return nil
+}
+
+// journey puts together what the balancer and an application saw. Each may be
+// nil, but not both.
+func (d *demo) journey(e *albtest.Entry, v *visit) journey {
+	j := journey{Entry: e}
+	if e != nil {
+		j.Stations = d.stations(*e, v)
+		j.Stages = append(j.Stages, stage{"Sent by the client", head(e.Sent)})
+		if e.Got != "" {
+			j.Stages = append(j.Stages, stage{"Written by the balancer", head(e.Got)})
+		}
+		if e.AnsweredBy == albtest.ByTarget && v == nil {
+			j.LogLine, j.LogOfAnother = d.complaint(e.TraceID)
+		}
+	}
+	if v != nil {
+		j.Stages = append(j.Stages, stage{d.arrival(e), v.Arrived})
+		if v.Handed != nil {
+			j.Stages = append(j.Stages, stage{"Handed on to its handlers", v.Handed})
+		}
+		j.Believed = mainOf(v.Believed.HTML())
+	}
+	j.Rows = rows(j.Stages)
 	return j
 }
 
-// rank puts what changed first.
+// arrival is the title of what arrived at an application.
+func (d *demo) arrival(e *albtest.Entry) string {
+	if e == nil {
+		return "Arrived at the application"
+	}
+	return "Written by " + d.front(e.Group)
+}
+
+// A station is a part of the chain, and what it did.
+type station struct {
+	Name, Address, Did string
+	Tone               string // a class of the library's style
+}
+
+// stations are where a request was that came through the balancer.
+func (d *demo) stations(e albtest.Entry, v *visit) []station {
+	front := d.front(e.Group)
+	list := []station{
+		{"client", e.Client.Addr().String(), "sent " + firstLine(e.Sent), "plain"},
+		{"balancer", e.Node.String(), "passed it on", "good"},
+		{cmp.Or(front, "nobody listens"), e.Target, "passed it on", "good"},
+		{"application", "", "answered " + e.TargetStatusCode.String(), "good"},
+	}
+	if v != nil {
+		return list
+	}
+	list[3].Did, list[3].Tone = "was not reached", "gone"
+	if e.AnsweredBy == albtest.ByTarget {
+		list[2].Did, list[2].Tone = "answered "+e.TargetStatusCode.String()+" itself", "bad"
+		return list
+	}
+	list[1].Did, list[1].Tone = "answered "+e.ELBStatusCode.String()+" itself", "bad"
+	list[2].Did, list[2].Tone = "was not reached", "gone"
+	return list
+}
+
+// front is what stands behind the balancer in a group.
+func (d *demo) front(group string) string {
+	for _, s := range d.sites {
+		if s.Group == group {
+			return s.Front
+		}
+	}
+	return d.sites[0].Front
+}
+
+// A stage is a request's header at a point of its way.
+type stage struct {
+	Title  string
+	header http.Header
+}
+
+// A row is one header at every stage. One that it did not reach is "".
+type row struct {
+	Name    string
+	Cells   []string
+	Changed bool // not the same at every stage
+}
+
+// rows compares the stages; what changed stands first.
+func rows(stages []stage) (list []row) {
+	for _, name := range namesOf(stages) {
+		r := row{Name: name}
+		for _, s := range stages {
+			r.Cells = append(r.Cells, strings.Join(s.header[name], "\n"))
+		}
+		r.Changed = len(slices.Compact(slices.Clone(r.Cells))) > 1
+		if name == "Cookie" || name == "Authorization" {
+			hide(r.Cells)
+		}
+		list = append(list, r)
+	}
+	slices.SortStableFunc(list, func(a, b row) int { return cmp.Compare(a.rank(), b.rank()) })
+	return list
+}
+
 func (r row) rank() int {
 	if r.Changed {
 		return 0
@@ -48,28 +173,19 @@ func (r row) rank() int {
 	return 1
 }
 
-func newRow(name string, sent, arrived, handed http.Header) row {
-	lines := func(h http.Header) string { return strings.Join(h[name], "\n") }
-	r := row{Name: name, Sent: lines(sent), Arrived: lines(arrived), Handed: lines(handed)}
-	r.Changed = r.Arrived != r.Handed || sent != nil && r.Sent != r.Arrived
-	if name == "Cookie" || name == "Authorization" {
-		r.Sent, r.Arrived, r.Handed = hidden(r.Sent), hidden(r.Arrived), hidden(r.Handed)
+// hide keeps credentials of whatever else runs on this machine off the page.
+func hide(cells []string) {
+	for i, c := range cells {
+		if c != "" {
+			cells[i] = "(not shown)"
+		}
 	}
-	return r
 }
 
-// hidden keeps credentials of whatever else runs on localhost off the page.
-func hidden(s string) string {
-	if s == "" {
-		return ""
-	}
-	return "(not shown)"
-}
-
-func namesOf(headers ...http.Header) []string {
+func namesOf(stages []stage) []string {
 	var names []string
-	for _, h := range headers {
-		for name := range h {
+	for _, s := range stages {
+		for name := range s.header {
 			names = append(names, name)
 		}
 	}
@@ -77,36 +193,21 @@ func namesOf(headers ...http.Header) []string {
 	return slices.Compact(names)
 }
 
-// text is the journey as a table, or nothing.
-func (j journey) text() string {
-	if len(j.Rows) == 0 {
-		return ""
-	}
-	var b strings.Builder
-	tw := tabwriter.NewWriter(&b, 0, 0, 1, ' ', 0)
-	line := func(name, sent, arrived, handed string) {
-		if j.Sent {
-			name += "\t| " + sent
+// head reads the lines of a request's head as the balancer's log has it.
+func head(text string) http.Header {
+	h := make(http.Header)
+	for line := range strings.SplitSeq(text, "\n") {
+		name, value, ok := strings.Cut(line, ":")
+		if ok && !strings.Contains(name, " ") { // a request line has one
+			h.Add(name, strings.TrimSpace(value))
 		}
-		fmt.Fprintf(tw, "%s\t| %s\t| %s\n", name, arrived, handed)
 	}
-	line("header", "sent", "arrived", "handed on")
-	for _, r := range j.Rows {
-		line(short(r.Name), short(r.Sent), short(r.Arrived), short(r.Handed))
-	}
-	tw.Flush()
-	return "\n" + b.String()
+	return h
 }
 
-// short fits a table of text. Nothing is a dash.
-func short(s string) string {
-	const most = 44
-	s = strings.Join(strings.Fields(strings.ToValidUTF8(s, "?")), " ")
-	switch runes := []rune(s); {
-	case s == "":
-		return "-"
-	case len(runes) > most:
-		return string(runes[:most-1]) + "…"
-	}
-	return s
+// firstLine is a request line without its version.
+func firstLine(head string) string {
+	line, _, _ := strings.Cut(head, "\n")
+	line, _, _ = strings.Cut(line, " HTTP/")
+	return strings.TrimSpace(line)
 }

@@ -1,43 +1,41 @@
-// Demo shows, on this machine and nowhere else, what an application behind a
-// balancer knows about each request, and how it knows:
+// Demo shows, on this machine and nowhere else, what becomes of a request on
+// its way through a chain of proxies, and what the application at its end knows
+// about it, and how:
 //
 //	go run ./examples/demo
 //
-// One process holds both ends. In front is a balancer that does what an AWS
-// Application Load Balancer does: it ends TLS with a certificate that is made
-// at the start and thrown away at the end, has a plain listener as well,
-// appends to X-Forwarded-For, sets X-Forwarded-Proto, X-Forwarded-Port and
-// X-Amzn-Trace-Id, probes its target, and passes everything else as the client
-// wrote it, forgeries included. Behind it is an application that uses package
-// forwarded, and that can be reached past the balancer too, as an instance can
-// by its own address. The application's page shows the visitor his own
-// request: each hop, each header line, what was believed and why.
+// One process holds the whole chain of a service on AWS:
+//
+//	client ─► Application Load Balancer ─► proxy ─► application
+//
+// The balancer is package albtest: listener 443 ends TLS and forwards by host
+// name, listener 80 redirects to it, five target groups are probed. The proxy is
+// package proxy in nginx's place, on port 80 of an instance; behind it is an
+// application that uses package forwarded. Other instances show what goes
+// wrong: one whose application is down, one on whose port 443 nobody listens,
+// and nginx with and without the line that overwrites the client's scheme.
 //
 // What can be tried is printed at the start, as curl lines with what each will
-// show; the page has the same as links.
-//
-// With -nginx a real nginx, if one is installed, stands between the two.
-// -nginx-scheme=scheme gives it the line "X-Forwarded-Proto $scheme", which
-// overwrites what the balancer wrote: the application is told at the start,
-// and takes the scheme for unknown rather than for http.
+// show. The page, on a port of its own beside the chain, has the same as links,
+// and tells about each request what the client sent, what the balancer's log
+// says, what each proxy wrote, and what the application believed and why. It
+// also has the state of the target groups.
 //
 // # Addresses
 //
-// Everything listens on loopback addresses only. Visitors come from 127.0.0.1.
-// The balancer connects from 127.0.0.2 and nginx from 127.0.0.3, so that an
-// application can tell them apart as it would in a network. Linux has those
-// addresses without set-up. Where they are missing, as on macOS, the balancer
-// connects from ::1 to a listener that only it is told of, and nginx through a
-// unix socket.
+// Everything listens on 127.0.0.1. The parts have addresses all the same, or
+// they could not be told apart: visitors are 203.0.113.10, the balancer
+// connects from the two subnets of albtest.Subnets, and the proxy is on the
+// application's own machine and connects from 127.0.0.1. The ports are free
+// ones, while the balancer, its X-Forwarded-Port and its redirects speak of 443
+// and 80, as they would on AWS; hence --connect-to in the curl lines.
 //
-// # Ports
+// # Flags
 //
-// A balancer writes its listener's port into X-Forwarded-Port. So does this
-// one, and its listeners are on 8443 and 8080 because the ports 443 and 80
-// need rights. Whoever has those can say -https 443 -http 80; with
-// -nginx-scheme=scheme the application then also notices, request by request
-// (W2), that port and scheme contradict each other. A port that cannot be had
-// is replaced by a free one, and that is said.
+//	-page PORT  of the page (8080); a port that cannot be had is replaced by a
+//	            free one, and that is said. 0: a free one
+//	-nginx      put a real nginx, which must be installed, where otherwise a
+//	            few lines of Go do what its configuration says
 package main
 
 import (
@@ -46,7 +44,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -66,7 +63,6 @@ func program(args []string, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	cfg.logger = slog.New(slog.NewTextHandler(stderr, nil))
 	if err := run(ctx, cfg, stdout); err != nil {
 		fmt.Fprintln(stderr, "demo:", err)
 		return 1
@@ -95,24 +91,16 @@ func run(ctx context.Context, cfg config, stdout io.Writer) error {
 
 // config is what the flags say.
 type config struct {
-	https, http, app, nginxPort uint
-	nginx                       bool
-	nginxScheme                 string
-	logger                      *slog.Logger
-	network                     network // zero: the best that this machine has
+	page  uint
+	nginx bool
 }
 
 func parseFlags(args []string, stderr io.Writer) (config, error) {
 	var c config
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.UintVar(&c.https, "https", 8443, "`port` of the balancer's https listener")
-	flags.UintVar(&c.http, "http", 8080, "`port` of the balancer's http listener")
-	flags.UintVar(&c.app, "app", 8081, "`port` of the application, which the balancer connects to")
-	flags.BoolVar(&c.nginx, "nginx", false, "put a real nginx between the balancer and the application")
-	flags.UintVar(&c.nginxPort, "nginx-port", 8082, "`port` of nginx")
-	flags.StringVar(&c.nginxScheme, "nginx-scheme", schemePasses,
-		"what nginx does with X-Forwarded-Proto: \"passes\" ($http_x_forwarded_proto) or \"scheme\" ($scheme)")
+	flags.UintVar(&c.page, "page", 8080, "`port` of the page; 0: a free one")
+	flags.BoolVar(&c.nginx, "nginx", false, "use a real nginx instead of a few lines of Go that do the same")
 	if err := flags.Parse(args); err != nil {
 		return c, err
 	}
@@ -124,12 +112,8 @@ func (c config) check(flags *flag.FlagSet) error {
 	switch {
 	case flags.NArg() > 0:
 		problem = fmt.Sprintf("%q is no flag", flags.Arg(0))
-	case max(c.https, c.http, c.app, c.nginxPort) > 65535:
+	case c.page > 65535:
 		problem = "a port is at most 65535"
-	case c.nginxScheme != schemePasses && c.nginxScheme != schemeOwn:
-		problem = fmt.Sprintf("-nginx-scheme is %q, not %q or %q", c.nginxScheme, schemePasses, schemeOwn)
-	case c.nginxScheme == schemeOwn && !c.nginx:
-		problem = "-nginx-scheme=scheme says nothing without -nginx"
 	}
 	if problem == "" {
 		return nil

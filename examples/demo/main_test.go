@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -29,7 +28,97 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A logBuffer is a log that the demo writes and a test reads.
+// startDemo runs a demo on free ports until the end of the test, which fails
+// if it leaves a goroutine, a file or an open port behind.
+func startDemo(t *testing.T, cfg config) *demo {
+	t.Helper()
+	if cfg.nginx {
+		if _, err := findNginx(nginxPlaces...); err != nil {
+			t.Skip(err)
+		}
+	}
+	before := runtime.NumGoroutine()
+	d, err := start(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stopDemo(t, d, before) })
+	return d
+}
+
+func stopDemo(t *testing.T, d *demo, goroutines int) {
+	doors := []string{d.ways.HTTPS, d.ways.HTTP}
+	for _, url := range []string{d.ways.Page, d.ways.Proxy, d.ways.App, d.ways.Inner} {
+		doors = append(doors, strings.TrimPrefix(url, "http://"))
+	}
+	for _, s := range d.sites {
+		if addr := s.group.Targets[0].Addr; addr != "" {
+			doors = append(doors, addr)
+		}
+	}
+	for _, door := range doors {
+		if !somebodyAt(door) {
+			t.Errorf("%s did not accept connections", door)
+		}
+	}
+	if err := d.close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	if _, err := os.Stat(d.dir); d.dir != "" && !os.IsNotExist(err) {
+		t.Errorf("%s is left: %v", d.dir, err)
+	}
+	for _, door := range doors {
+		if somebodyAt(door) {
+			t.Errorf("%s still accepts connections", door)
+		}
+	}
+	awaitGoroutines(t, goroutines)
+}
+
+func awaitGoroutines(t *testing.T, most int) {
+	for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > most; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			stacks := make([]byte, 1<<16)
+			t.Fatalf("goroutines are left:\n%s", stacks[:runtime.Stack(stacks, true)])
+		}
+	}
+}
+
+// eachSetup tests every demo that there is.
+func eachSetup(t *testing.T, test func(t *testing.T, d *demo)) {
+	t.Run("imitated nginx", func(t *testing.T) { test(t, startDemo(t, config{})) })
+	t.Run("nginx", func(t *testing.T) { test(t, startDemo(t, config{nginx: true})) })
+}
+
+// get asks for one of the page's addresses.
+func get(t *testing.T, d *demo, path string) string {
+	t.Helper()
+	o, err := scene{URL: d.ways.Page + path}.play(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.Answer.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s\n%s", path, o.Answer.Status, o.Body)
+	}
+	return string(o.Body)
+}
+
+func TestFlagsThatMakeNoSense(t *testing.T) {
+	for _, args := range [][]string{{"-no-such-flag"}, {"extra"}, {"-page", "65536"}} {
+		var stderr bytes.Buffer
+		if code := program(args, io.Discard, &stderr); code != 2 {
+			t.Errorf("%q: exit code %d", args, code)
+		}
+		if !strings.Contains(stderr.String(), "Usage of demo") {
+			t.Errorf("%q: no usage in %q", args, stderr.String())
+		}
+	}
+	if code := program([]string{"-h"}, io.Discard, io.Discard); code != 0 {
+		t.Errorf("-h: exit code %d", code)
+	}
+}
+
+// A logBuffer is what the demo prints and a test reads.
 type logBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -47,111 +136,6 @@ func (b *logBuffer) String() string {
 	return b.buf.String()
 }
 
-// startDemo runs a demo on free ports until the end of the test, which fails
-// if it leaves a goroutine, a file or an open port behind.
-func startDemo(t *testing.T, cfg config) *demo {
-	t.Helper()
-	if cfg.nginx {
-		if _, err := findNginx(nginxPlaces...); err != nil {
-			t.Skip(err)
-		}
-	}
-	if cfg.logger == nil {
-		cfg.logger = slog.New(slog.DiscardHandler)
-	}
-	before := runtime.NumGoroutine()
-	d, err := start(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { stopDemo(t, d, before) })
-	return d
-}
-
-func stopDemo(t *testing.T, d *demo, goroutines int) {
-	if err := d.close(); err != nil {
-		t.Errorf("close: %v", err)
-	}
-	if _, err := os.Stat(d.dir); !os.IsNotExist(err) {
-		t.Errorf("%s is left: %v", d.dir, err)
-	}
-	for _, door := range []string{d.doors.https.Addr().String(), d.doors.http.Addr().String(), d.doors.app.Addr().String()} {
-		if somebodyAt(door) {
-			t.Errorf("%s still accepts connections", door)
-		}
-	}
-	if d.nginx != nil && somebodyAt(strings.TrimPrefix(d.ways.Nginx, "http://")) {
-		t.Error("nginx still accepts connections")
-	}
-	for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > goroutines; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			stacks := make([]byte, 1<<16)
-			t.Fatalf("goroutines are left:\n%s", stacks[:runtime.Stack(stacks, true)])
-		}
-	}
-}
-
-// setups are the demos that there are.
-var setups = map[string]config{
-	"balancer":                             {},
-	"balancer over IPv6":                   {network: networks[1]},
-	"nginx that passes the scheme":         {nginx: true, nginxScheme: schemePasses},
-	"nginx that overwrites the scheme":     {nginx: true, nginxScheme: schemeOwn},
-	"nginx over IPv6 and a unix socket":    {nginx: true, nginxScheme: schemePasses, network: networks[1]},
-	"nginx that overwrites, over the same": {nginx: true, nginxScheme: schemeOwn, network: networks[1]},
-}
-
-func eachSetup(t *testing.T, test func(t *testing.T, d *demo)) {
-	for name, cfg := range setups {
-		t.Run(name, func(t *testing.T) {
-			if cfg.network != (network{}) && !cfg.network.available() {
-				t.Skip("this machine has no such addresses")
-			}
-			test(t, startDemo(t, cfg))
-		})
-	}
-}
-
-func read(t *testing.T, resp *http.Response, err error) string {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		t.Fatalf("%s: %s", resp.Status, body)
-	}
-	return string(body)
-}
-
-// get asks for a page as a browser does.
-func get(t *testing.T, d *demo, url string, lines ...string) string {
-	t.Helper()
-	resp, err := scene{URL: url, Lines: lines}.play(t.Context(), d.identity, "text/html")
-	return read(t, resp, err)
-}
-
-func TestFlagsThatMakeNoSense(t *testing.T) {
-	for _, args := range [][]string{
-		{"-no-such-flag"}, {"extra"}, {"-https", "65536"}, {"-nginx", "-nginx-scheme", "both"}, {"-nginx-scheme", "scheme"},
-	} {
-		var stderr bytes.Buffer
-		if code := program(args, io.Discard, &stderr); code != 2 {
-			t.Errorf("%q: exit code %d", args, code)
-		}
-		if !strings.Contains(stderr.String(), "Usage of demo") {
-			t.Errorf("%q: no usage in %q", args, stderr.String())
-		}
-	}
-	if code := program([]string{"-h"}, io.Discard, io.Discard); code != 0 {
-		t.Errorf("-h: exit code %d", code)
-	}
-}
-
 // The whole program, from its command line to its exit code.
 func TestSignalsEndItCleanly(t *testing.T) {
 	if runtime.GOOS == "windows" {
@@ -163,7 +147,7 @@ func TestSignalsEndItCleanly(t *testing.T) {
 }
 
 func signalDemo(t *testing.T, sig syscall.Signal) {
-	args := []string{"-https", "0", "-http", "0", "-app", "0", "-nginx-port", "0"}
+	args := []string{"-page", "0"}
 	if _, err := findNginx(nginxPlaces...); err == nil {
 		args = append(args, "-nginx")
 	}
@@ -177,10 +161,14 @@ func signalDemo(t *testing.T, sig syscall.Signal) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for !strings.Contains(out.String(), "health check\n") && ctx.Err() == nil {
+	last := (&demo{}).scenes()
+	lines := last[len(last)-1].Shows
+	for !strings.Contains(out.String(), "nginx passes the scheme\n") || !strings.HasSuffix(out.String(), "> "+lines[len(lines)-1]+"\n") {
+		if ctx.Err() != nil {
+			t.Fatalf("it never said all:\n%s", out.String())
+		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	time.Sleep(50 * time.Millisecond) // it is the last scene, and some lines follow
 	pid := nginxPID(dir)
 	if err := cmd.Process.Signal(sig); err != nil {
 		t.Fatal(err)
@@ -200,28 +188,22 @@ func signalDemo(t *testing.T, sig syscall.Signal) {
 }
 
 // A port that is taken is replaced, and the visitor is told.
-func TestPortsThatAreTaken(t *testing.T) {
-	for _, host := range []string{"127.0.0.1", "::1"} {
-		t.Run(host, func(t *testing.T) {
-			taken, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-			if err != nil {
-				t.Skip(err)
-			}
-			defer taken.Close()
-			d := startDemo(t, config{http: uint(portOf(taken))})
-			if portOf(d.doors.http) == portOf(taken) {
-				t.Fatal("it shares the port")
-			}
-			var out bytes.Buffer
-			d.announce(&out)
-			if !strings.Contains(out.String(), "Note: "+d.notes[0]) || !strings.Contains(d.notes[0], "instead") {
-				t.Errorf("not said:\n%s", out.String())
-			}
-			if !strings.Contains(get(t, d, d.ways.HTTP+"/"), "How this request arrived") {
-				t.Error("the other port does not answer")
-			}
-		})
+func TestPageWhosePortIsTaken(t *testing.T) {
+	taken, err := free()
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer taken.Close()
+	d := startDemo(t, config{page: uint(taken.Addr().(*net.TCPAddr).Port)})
+	if d.ways.Page == urlOf(taken) {
+		t.Fatal("it shares the port")
+	}
+	var out bytes.Buffer
+	d.announce(&out)
+	if d.note == "" || !strings.Contains(out.String(), "Note: "+d.note+".\n") {
+		t.Errorf("not said:\n%s", out.String())
+	}
+	get(t, d, "/")
 }
 
 // What cannot start must not leave half of itself running.
@@ -230,17 +212,22 @@ func TestStartThatFails(t *testing.T) {
 	t.Setenv("TMPDIR", dir)
 	before := runtime.NumGoroutine()
 	ctx, cancel := context.WithCancel(t.Context())
-	cancel() // the first health check fails
-	if _, err := start(ctx, config{logger: slog.New(slog.DiscardHandler)}); err == nil {
+	cancel()
+	if _, err := start(ctx, config{}); err == nil {
 		t.Fatal("it starts")
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
 	}
-	for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before && time.Now().Before(deadline); {
-		time.Sleep(5 * time.Millisecond)
-	}
-	if n := runtime.NumGoroutine(); n > before {
-		t.Errorf("%d goroutines are left", n-before)
+	awaitGoroutines(t, before)
+}
+
+// Nobody outside of this machine reaches anything.
+func TestEverythingIsOnLoopback(t *testing.T) {
+	d := startDemo(t, config{})
+	for _, way := range []string{d.ways.HTTPS, d.ways.HTTP, d.ways.Page, d.ways.Proxy, d.ways.App, d.ways.Inner} {
+		if !strings.HasPrefix(strings.TrimPrefix(way, "http://"), "127.0.0.1:") {
+			t.Errorf("%s is not", way)
+		}
 	}
 }

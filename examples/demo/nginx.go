@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,16 +14,17 @@ import (
 	"time"
 )
 
-// What nginx does with X-Forwarded-Proto.
+// nginxScheme is what nginx does with X-Forwarded-Proto.
+type nginxScheme string
+
 const (
-	schemePasses = "passes" // hands on what the balancer wrote
-	schemeOwn    = "scheme" // writes the scheme of the balancer's connection to it
+	schemePasses nginxScheme = "$http_x_forwarded_proto" // hands on what the balancer wrote
+	schemeOwn    nginxScheme = "$scheme"                 // writes the scheme of the balancer's connection to it
 )
 
 // An nginx is a running one, or one that was found and not started yet.
 type nginx struct {
 	path   string
-	port   uint16
 	cmd    *exec.Cmd
 	output bytes.Buffer  // read only once ended is closed
 	ended  chan struct{} // nil: not started
@@ -43,34 +45,22 @@ func findNginx(candidates ...string) (*nginx, error) {
 		"install it (Debian: apt-get install nginx-light; macOS: brew install nginx) or leave -nginx out")
 }
 
-// nginxConf is what its configuration depends on.
-type nginxConf struct {
-	dir      string
-	port     uint16
-	v6       bool   // listens on [::1] as well, for the balancer
-	from     string // where it connects from; "unix": upstream is a socket
-	scheme   string
-	upstream string
+// An nginxServer is one server of nginx's configuration.
+type nginxServer struct {
+	addr   string // on 127.0.0.1
+	socket string // of the application
+	scheme nginxScheme
 }
 
-func (c nginxConf) text() string {
-	listen := fmt.Sprintf("listen 127.0.0.1:%d;", c.port)
-	if c.v6 {
-		listen += fmt.Sprintf(" listen [::1]:%d;", c.port)
+// nginxConf is the configuration, whose files are all in dir.
+func nginxConf(dir string, servers []nginxServer) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, nginxTemplate, dir)
+	for _, s := range servers {
+		fmt.Fprintf(&b, nginxServerTemplate, s.addr, s.scheme, s.socket)
 	}
-	bind := ""
-	if c.from != "unix" {
-		bind = "proxy_bind " + c.from + ";"
-	}
-	return fmt.Sprintf(nginxTemplate, c.dir, listen, bind, c.protoLine(), c.upstream)
-}
-
-// protoLine is the line that decides whether the client's scheme survives.
-func (c nginxConf) protoLine() string {
-	if c.scheme == schemeOwn {
-		return "proxy_set_header X-Forwarded-Proto $scheme;"
-	}
-	return "proxy_set_header X-Forwarded-Proto $http_x_forwarded_proto;"
+	b.WriteString("}\n")
+	return b.String()
 }
 
 const nginxTemplate = `daemon off;
@@ -85,27 +75,27 @@ http {
 	fastcgi_temp_path "%[1]s/fastcgi";
 	uwsgi_temp_path "%[1]s/uwsgi";
 	scgi_temp_path "%[1]s/scgi";
-	server {
-		%[2]s
+`
+
+const nginxServerTemplate = `	server {
+		listen %s;
 		location / {
-			%[3]s
 			proxy_set_header Host $host;
 			proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-			%[4]s
-			proxy_pass http://%[5]s;
+			proxy_set_header X-Forwarded-Proto %s;
+			proxy_pass http://unix:%s;
 		}
 	}
-}
 `
 
 // start runs nginx and waits until it accepts connections. If it ends before
 // stop is called, failed is told.
-func (n *nginx) start(ctx context.Context, c nginxConf, failed chan<- error) error {
-	path := filepath.Join(c.dir, "nginx.conf")
-	if err := os.WriteFile(path, []byte(c.text()), 0o600); err != nil {
+func (n *nginx) start(ctx context.Context, dir string, servers []nginxServer, failed chan<- error) error {
+	path := filepath.Join(dir, "nginx.conf")
+	if err := os.WriteFile(path, []byte(nginxConf(dir, servers)), 0o600); err != nil {
 		return err
 	}
-	n.cmd = exec.Command(n.path, "-p", c.dir, "-e", "stderr", "-c", path)
+	n.cmd = exec.Command(n.path, "-p", dir, "-e", "stderr", "-c", path)
 	n.cmd.Stdout, n.cmd.Stderr = &n.output, &n.output
 	bind(n.cmd)
 	if err := n.cmd.Start(); err != nil {
@@ -113,7 +103,12 @@ func (n *nginx) start(ctx context.Context, c nginxConf, failed chan<- error) err
 	}
 	n.ended, n.ending = make(chan struct{}), make(chan struct{})
 	go n.wait(failed)
-	return n.ready(ctx, c.v6)
+	for _, s := range servers {
+		if err := n.ready(ctx, s.addr); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (n *nginx) wait(failed chan<- error) {
@@ -131,15 +126,8 @@ func (n *nginx) problem(err error) error {
 	return fmt.Errorf("nginx ended (%v): %s", err, strings.TrimSpace(n.output.String()))
 }
 
-// ready waits for each address: nginx opens one after the other.
-func (n *nginx) ready(ctx context.Context, v6 bool) error {
-	addr := fmt.Sprintf("127.0.0.1:%d", n.port)
-	if v6 {
-		if err := n.ready(ctx, false); err != nil {
-			return err
-		}
-		addr = fmt.Sprintf("[::1]:%d", n.port)
-	}
+// ready waits for one address: nginx opens one after the other.
+func (n *nginx) ready(ctx context.Context, addr string) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	for !somebodyAt(addr) {
@@ -152,6 +140,16 @@ func (n *nginx) ready(ctx context.Context, v6 bool) error {
 		}
 	}
 	return nil
+}
+
+// somebodyAt reports whether a connection is accepted there.
+func somebodyAt(addr string) bool {
+	conn, err := net.DialTimeout("tcp", addr, 200*time.Millisecond)
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
 }
 
 // stop asks nginx to end, and makes it end.

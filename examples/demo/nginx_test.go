@@ -1,8 +1,10 @@
 package main
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"strings"
 	"syscall"
@@ -35,9 +37,15 @@ func TestNginxThatIsNotInstalled(t *testing.T) {
 
 // An nginx that ends by itself ends the demo, which says why.
 func TestNginxThatEnds(t *testing.T) {
-	d := startDemo(t, config{nginx: true, nginxScheme: schemePasses})
-	if err := d.nginx.cmd.Process.Kill(); err != nil {
+	if _, err := findNginx(nginxPlaces...); err != nil {
+		t.Skip(err)
+	}
+	d, err := start(t.Context(), config{nginx: true})
+	if err != nil {
 		t.Fatal(err)
+	}
+	if err := d.nginx.cmd.Process.Kill(); err != nil {
+		t.Error(err)
 	}
 	select {
 	case err := <-d.failed:
@@ -47,6 +55,9 @@ func TestNginxThatEnds(t *testing.T) {
 	case <-time.After(5 * time.Second):
 		t.Error("nobody noticed")
 	}
+	if err := d.close(); err != nil {
+		t.Error(err)
+	}
 }
 
 // What nginx says about its configuration reaches the visitor.
@@ -55,10 +66,8 @@ func TestNginxThatDoesNotStart(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	n.port = 1 // nobody listens there, so that it would be waited for
-	c := nginxConf{dir: t.TempDir(), port: 1, from: "no address", upstream: "127.0.0.1:1"}
-	err = n.start(t.Context(), c, make(chan error, 1))
-	if err == nil || !strings.Contains(err.Error(), "invalid address") && !strings.Contains(err.Error(), "proxy_bind") {
+	err = n.start(t.Context(), t.TempDir(), []nginxServer{{addr: "no address:1", socket: "/none"}}, make(chan error, 1))
+	if err == nil || !strings.Contains(err.Error(), `"no"`) && !strings.Contains(err.Error(), "listen") {
 		t.Errorf("not in its own words: %v", err)
 	}
 	if err := n.stop(); err != nil {
@@ -67,15 +76,44 @@ func TestNginxThatDoesNotStart(t *testing.T) {
 }
 
 func TestNginxConf(t *testing.T) {
-	c := nginxConf{dir: "/dir", port: 8082, from: "127.0.0.3", scheme: schemeOwn, upstream: "127.0.0.1:8081"}
-	for _, want := range []string{"listen 127.0.0.1:8082;", "proxy_bind 127.0.0.3;", "X-Forwarded-Proto $scheme;", "proxy_pass http://127.0.0.1:8081;"} {
-		if !strings.Contains(c.text(), want) {
-			t.Errorf("%q is not in\n%s", want, c.text())
+	text := nginxConf("/dir", []nginxServer{{"127.0.0.1:1", "/a.sock", schemeOwn}, {"127.0.0.1:2", "/b.sock", schemePasses}})
+	for _, want := range []string{
+		`pid "/dir/nginx.pid";`, "listen 127.0.0.1:1;", "listen 127.0.0.1:2;", "proxy_pass http://unix:/a.sock;", "proxy_pass http://unix:/b.sock;",
+		"X-Forwarded-Proto $scheme;", "X-Forwarded-Proto $http_x_forwarded_proto;",
+	} {
+		if strings.Count(text, want) != 1 {
+			t.Errorf("%q stands %d times in\n%s", want, strings.Count(text, want), text)
 		}
 	}
-	c.v6, c.from, c.scheme = true, "unix", schemePasses
-	if text := c.text(); !strings.Contains(text, "listen [::1]:8082;") || strings.Contains(text, "proxy_bind") ||
-		!strings.Contains(text, "X-Forwarded-Proto $http_x_forwarded_proto;") {
-		t.Errorf("not what was asked for:\n%s", text)
+}
+
+// What imitates nginx hands on what nginx does, to each of its hosts.
+func TestImitation(t *testing.T) {
+	var arrived [][]http.Header
+	eachSetup(t, func(t *testing.T, d *demo) {
+		arrived = append(arrived, []http.Header{forgedHeaders(t, d, hostNginx), forgedHeaders(t, d, hostFixed)})
+	})
+	if len(arrived) == 2 && !reflect.DeepEqual(arrived[0], arrived[1]) {
+		t.Errorf("the imitation:\n%v\nnginx:\n%v", arrived[0], arrived[1])
 	}
+}
+
+// forgedHeaders are what arrives of forged headers at the application behind
+// nginx. Left out is what cannot be the same twice.
+func forgedHeaders(t *testing.T, d *demo, host string) http.Header {
+	t.Helper()
+	forged := d.through(host, "", "",
+		"X-Forwarded-For: 6.6.6.6", "X-Forwarded-Host: evil.example", "X-Forwarded-Proto: http", "Forwarded: for=6.6.6.6", "X-Other: x")
+	j, err := d.travel(forged, &http.Request{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := j.Stages[2].header.Clone()
+	if !strings.HasPrefix(h.Get("X-Forwarded-For"), "6.6.6.6, 203.0.113.10, ") {
+		t.Errorf("%s: X-Forwarded-For %q", host, h.Get("X-Forwarded-For"))
+	}
+	h.Del("X-Forwarded-For") // ends in the address that the balancer connects from
+	h.Del("X-Amzn-Trace-Id")
+	h.Del("Connection") // is nginx's own, which keeps none to the application
+	return h
 }

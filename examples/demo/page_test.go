@@ -1,49 +1,148 @@
 package main
 
 import (
+	"fmt"
+	"html"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/knownhops/knownhops/forwarded"
 )
 
-func TestJourney(t *testing.T) {
-	d := startDemo(t, config{})
-	page := get(t, d, d.ways.HTTPS+"/", "X-Forwarded-For: 6.6.6.6", "Cookie: session=secret")
-	for _, want := range []string{
-		`data-stage="sent">6.6.6.6</td><td class="code" data-stage="arrived">6.6.6.6, 127.0.0.1</td><td class="code" data-stage="handed on">127.0.0.1</td>`,
-		"Sent to the balancer", "(not shown)",
-	} {
-		if !strings.Contains(page, want) {
-			t.Errorf("%q is missing", want)
-		}
-	}
-	if strings.Contains(page, "secret") {
-		t.Error("a cookie is shown")
-	}
-	d.journal.sent.Range(func(id, _ any) bool { t.Errorf("%v is remembered for ever", id); return true })
+// plain is a page without its markup, with single spaces.
+func plain(page string) string {
+	page = regexp.MustCompile(`<[^>]*>`).ReplaceAllString(page, " ")
+	return strings.Join(strings.Fields(html.UnescapeString(page)), " ")
 }
 
-// A visitor past the balancer cannot read what another one sent to it.
-func TestJourneyOfADirectVisitor(t *testing.T) {
+// What a visitor reads on a scene's page, beside the answer.
+func TestStories(t *testing.T) {
 	d := startDemo(t, config{})
-	r, _ := http.NewRequest(http.MethodGet, "/", nil)
-	r.Header.Set("X-Other", "of another visitor")
-	defer d.journal.note("Root=1-0-0", r)()
-	page := get(t, d, d.ways.App+"/", traceHeader+": Root=1-0-0")
-	if strings.Contains(page, "of another visitor") || strings.Contains(page, "Sent to the balancer") {
-		t.Error("it can")
+	for name, wants := range map[string][]string{
+		"https": {
+			"balancer 10.0.", "passed it on", "proxy 10.0.20.10:80 passed it on", "application answered 200",
+			"Answered by target", "elb_status_code 200", "to group web-80, by rule 1 of listener 443",
+			"X-Forwarded-Proto not there https https https", "What is known Client 203.0.113.10 forwarded Scheme https",
+		},
+		"http": {
+			"balancer 10.0.", "answered 301 itself", "was not reached", "Answered by balancer", "target_status_code - no target was picked",
+			"Action redirect to https://www.example.com:443/cart?item=1, by the default of listener 80",
+		},
+		"forged-for":    {"X-Forwarded-For 6.6.6.6 6.6.6.6, 203.0.113.10 203.0.113.10, 10.0.", "Client 203.0.113.10 forwarded"},
+		"alias":         {"X_forwarded_for 6.6.6.6 6.6.6.6 not there not there"},
+		"forged-proto":  {"X-Forwarded-Proto http https https https", "X-Forwarded-Port 80 443 443 443"},
+		"forged-host":   {"X-Forwarded-Host evil.example evil.example www.example.com www.example.com"},
+		"past-balancer": {"X-Forwarded-For 6.6.6.6 203.0.113.10 203.0.113.10", "X-Forwarded-Proto https http http"},
+		"past-proxy":    {"X-Forwarded-For 6.6.6.6 6.6.6.6 not there"},
+		"impostor":      {"Client 6.6.6.6 forwarded"},
+		"health-check":  {"User-Agent ELB-HealthChecker/2.0"},
+		"down": {
+			"the proxy 10.0.16.10:80 answered 502 itself", "application was not reached", "Answered by target", "elb_status_code 502", "target_status_code 502",
+			"The proxy's log", "level=ERROR", "reason=connection_refused", "upstream=" + nobody, "nothing listens there",
+		},
+		"port-443": {
+			"answered 502 itself", "nobody listens 10.0.20.10:443 was not reached", "Answered by balancer",
+			"target_status_code -", "ConnectionRefused",
+		},
+		"nginx":       {"X-Forwarded-Proto not there https http not there", "Scheme unknown scheme_lost", "overwritten"},
+		"nginx-fixed": {"X-Forwarded-Proto not there https https https", "Scheme https"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			page := plain(get(t, d, "/scenes/"+name))
+			for _, want := range wants {
+				if !strings.Contains(page, want) {
+					t.Errorf("%q is not in\n%s", want, page)
+				}
+			}
+		})
+	}
+}
+
+// The target groups' states and reasons, in AWS's words.
+func TestHealthOnThePage(t *testing.T) {
+	d := startDemo(t, config{})
+	markup := get(t, d, "/")
+	if good, bad := strings.Count(markup, `<tr class="good">`), strings.Count(markup, `<tr class="bad">`); good != 3 || bad != 2 {
+		t.Errorf("%d rows look good and %d bad", good, bad)
+	}
+	page := plain(markup)
+	for _, want := range []string{
+		"web-80 www.example.com 10.0.20.10:80 healthy Our proxy",
+		"web-443 port443.example.com 10.0.20.10:443 unhealthy Target.FailedHealthChecks Health checks failed The same",
+		":80 unhealthy Target.ResponseCodeMismatch Health checks failed with these codes: [502] Our proxy",
+		":80 healthy nginx, which passes",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("%q is not in\n%s", want, page)
+		}
+	}
+}
+
+// Whoever came by curl or by a browser finds his request as well.
+func TestLogOnThePage(t *testing.T) {
+	d := startDemo(t, config{})
+	visit := d.through(hostWeb, "", "", "Cookie: session=secret", "Accept: text/html")
+	visit.URL += "mine?a=1&b=2"
+	j, err := d.travel(visit, &http.Request{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(j.Answer, "303 See Other") || !strings.Contains(j.Answer, "Location: "+d.ways.Page+"/visits/1\n") {
+		t.Errorf("a browser is not sent to the page:\n%s", j.Answer)
+	}
+	n := len(d.balancer.Log())
+	if index := get(t, d, "/"); !strings.Contains(index, fmt.Sprintf(`<a href="/log/%d">GET /mine?a=1&amp;b=2 www.example.com</a>`, n)) {
+		t.Error("the log does not have it")
+	}
+	for _, path := range []string{fmt.Sprintf("/log/%d", n), "/visits/1"} {
+		page := get(t, d, path)
+		for _, want := range []string{"Answered by target", "Cookie (not shown) (not shown)", "What the application believes"} {
+			if !strings.Contains(plain(page), want) {
+				t.Errorf("%s: %q is missing", path, want)
+			}
+		}
+		if strings.Contains(page, "secret") {
+			t.Errorf("%s: a cookie is shown", path)
+		}
+	}
+}
+
+// A visitor past the balancer is not taken for somebody who came through it,
+// whatever he says.
+func TestTraceIDThatIsForged(t *testing.T) {
+	d := startDemo(t, config{})
+	first, err := d.travel(d.through(hostWeb, "", "", "X-Other: of another visitor"), &http.Request{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged := scene{URL: d.ways.App + "/", Lines: []string{"X-Amzn-Trace-Id: " + first.Entry.TraceID}}
+	second, err := d.travel(forged, &http.Request{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second.Entry != nil {
+		t.Error("he is")
+	}
+	if page := get(t, d, "/visits/2"); strings.Contains(page, "of another visitor") {
+		t.Error("and reads what another one sent")
 	}
 }
 
 func TestHostileLinesAreEscaped(t *testing.T) {
 	d := startDemo(t, config{})
 	const evil = `</main></head><main><script>alert(1)</script>"'`
-	for _, url := range []string{d.ways.HTTPS + "/", d.ways.App + "/", d.ways.App + "/explain"} {
-		page := get(t, d, url, "X-Forwarded-For: "+evil, "X-Other: "+evil, "User-Agent: "+evil, "Host: evil.example")
+	hostile := d.through(hostWeb, "", "", "X-Forwarded-For: "+evil, "X-Other: "+evil, "User-Agent: "+evil, "Host: evil.example")
+	for _, to := range []scene{hostile, {URL: d.ways.App + "/", Lines: hostile.Lines}} {
+		if _, err := d.travel(to, &http.Request{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range []string{"/", "/log/1", "/visits/1", "/visits/2"} {
+		page := get(t, d, path)
 		if strings.Contains(page, "<script") || strings.Count(page, "<main>") != 1 || strings.Count(page, "</main>") != 1 {
-			t.Errorf("%s: it gets through", url)
+			t.Errorf("%s: it gets through", path)
 		}
 	}
 }
@@ -51,10 +150,12 @@ func TestHostileLinesAreEscaped(t *testing.T) {
 // The page must work where nothing may be loaded and nothing may run.
 func TestPageNeedsNothing(t *testing.T) {
 	d := startDemo(t, config{})
-	resp, err := scene{URL: d.ways.HTTPS + "/"}.play(t.Context(), d.identity, "text/html")
-	page := read(t, resp, err)
+	o, err := scene{URL: d.ways.Page + "/scenes/https"}.play(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, no := range []string{"<script", "<link", "<img", "src=", "url(", "@import", "onclick", "style="} {
-		if strings.Contains(page, no) {
+		if strings.Contains(string(o.Body), no) {
 			t.Errorf("%q in the page", no)
 		}
 	}
@@ -62,34 +163,63 @@ func TestPageNeedsNothing(t *testing.T) {
 		"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
 		"Cache-Control":           "private, no-store",
 		"X-Content-Type-Options":  "nosniff",
-		"Vary":                    "Accept",
 	} {
-		if got := resp.Header.Get(name); got != want {
+		if got := o.Answer.Header.Get(name); got != want {
 			t.Errorf("%s: %q", name, got)
 		}
 	}
 }
 
-// The page is made of the library's; if that changes its frame, this one must.
-func TestPageIsTheLibrarys(t *testing.T) {
-	page := string(inside(forwarded.Explanation{}.HTML(), "S", "B", "A"))
-	for _, want := range []string{"S</head>", "<main>B", "A</main>"} {
-		if strings.Count(page, want) != 1 {
-			t.Errorf("%q stands in the page %d times", want, strings.Count(page, want))
-		}
+// Parts of the page are the library's; if that changes its frame, this one
+// must.
+func TestPartsOfTheLibrarysPage(t *testing.T) {
+	inner := string(mainOf(forwarded.Explanation{}.HTML()))
+	if !strings.Contains(inner, "What is known") || strings.Contains(inner, "<h1>") || strings.Contains(inner, "main>") {
+		t.Errorf("not its middle: %s", inner)
+	}
+	if s := string(style()); !strings.Contains(s, "--ink") {
+		t.Errorf("not its style: %s", s)
 	}
 }
 
 func TestWhatIsNotThere(t *testing.T) {
 	d := startDemo(t, config{})
-	for _, path := range []string{"/no-such-page", "/scenes/none"} {
-		resp, err := scene{URL: d.ways.App + path}.play(t.Context(), d.identity, "text/html")
+	for _, path := range []string{"/no-such-page", "/scenes/none", "/log/1", "/log/0", "/log/-1", "/log/x", "/visits/1", "/visits/x"} {
+		o, err := scene{URL: d.ways.Page + path}.play(t.Context(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		resp.Body.Close()
-		if resp.StatusCode != http.StatusNotFound {
-			t.Errorf("%s: %s", path, resp.Status)
+		if o.Answer.StatusCode != http.StatusNotFound {
+			t.Errorf("%s: %s", path, o.Answer.Status)
 		}
+	}
+}
+
+// What is kept does not grow.
+func TestMemoryIsBounded(t *testing.T) {
+	var v visits
+	var b logbook
+	for range maxLines + 1 {
+		v.add(visit{})
+		fmt.Fprintln(&b, "line")
+	}
+	if len(v.list) != maxVisits || v.number(maxLines+1) == nil || v.number(1) != nil {
+		t.Errorf("%d visits", len(v.list))
+	}
+	if len(b.lines) != maxLines {
+		t.Errorf("%d lines", len(b.lines))
+	}
+}
+
+// The proxy writes one line a second for each reason: without one of its own, a
+// failure has that of the last one, and the page says so.
+func TestLogLineOfAnother(t *testing.T) {
+	d := startDemo(t, config{}) // health checks have failed
+	line, ofAnother := d.complaint("nobody's")
+	if !ofAnother || !strings.Contains(line, "reason=connection_refused") {
+		t.Errorf("of another: %v, %q", ofAnother, line)
+	}
+	if line, _ := new(demo).complaint("nobody's"); line != "" {
+		t.Errorf("out of nothing: %q", line)
 	}
 }

@@ -1,10 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
+	"io"
+	"maps"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"slices"
 	"strings"
 	"time"
 )
@@ -15,8 +20,9 @@ type scene struct {
 	Name  string // in the link
 	Title string
 	URL   string
+	To    string   // host:port to connect to instead of what URL says; "": that
 	Lines []string // header lines
-	From  string   // a loopback address to ask from; "": 127.0.0.1
+	Head  bool     // show the answer's head as well
 	Says  string   // what happens, and why
 
 	// Shows are the beginnings of lines in the answer, with single spaces
@@ -27,26 +33,65 @@ type scene struct {
 // Curl is the scene as a line for a shell.
 func (s scene) Curl() string {
 	words := []string{"curl"}
-	if strings.HasPrefix(s.URL, "https:") {
-		words = append(words, "-k")
+	if s.Head {
+		words = append(words, "-i")
 	}
-	if s.From != "" {
-		words = append(words, "--interface", s.From)
+	if s.secure() {
+		words = append(words, "-k")
+		if s.Head {
+			words = append(words, "--http1.1") // an answer's head is easier to read there
+		}
+	}
+	if s.To != "" {
+		words = append(words, "--connect-to", "::"+s.To)
 	}
 	for _, line := range s.Lines {
 		words = append(words, "-H", "'"+line+"'") // no line holds a quote
 	}
-	return strings.Join(append(words, s.URL), " ")
+	url := s.URL
+	if strings.Contains(url, "?") {
+		url = "'" + url + "'" // some shells take it for a pattern
+	}
+	return strings.Join(append(words, url), " ")
 }
 
-// play sends the request and returns the answer, whose body the caller closes.
-func (s scene) play(ctx context.Context, id identity, accept string) (*http.Response, error) {
+func (s scene) secure() bool { return strings.HasPrefix(s.URL, "https:") }
+
+// An outcome is what was sent and what came back.
+type outcome struct {
+	Sent   http.Header
+	Port   uint16 // that it was sent from
+	Answer *http.Response
+	Body   []byte
+}
+
+// play sends the request.
+func (s scene) play(ctx context.Context, trust *tls.Config) (o outcome, err error) {
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) {
+		o.Port = c.Conn.LocalAddr().(*net.TCPAddr).AddrPort().Port()
+	}})
+	r, err := s.request(ctx)
+	if err != nil {
+		return o, err
+	}
+	o.Sent = allLines(r)
+	t := s.transport(trust)
+	defer t.CloseIdleConnections()
+	if o.Answer, err = t.RoundTrip(r); err != nil {
+		return o, err
+	}
+	defer o.Answer.Body.Close()
+	o.Body, err = io.ReadAll(o.Answer.Body)
+	return o, err
+}
+
+func (s scene) request(ctx context.Context) (*http.Request, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL, nil)
 	if err != nil {
 		return nil, err
 	}
 	r.Header.Set("User-Agent", "knownhops-demo")
-	r.Header.Set("Accept", accept)
+	r.Header.Set("Accept", "*/*")
 	for _, line := range s.Lines {
 		name, value, _ := strings.Cut(line, ": ")
 		if name == "Host" {
@@ -55,19 +100,34 @@ func (s scene) play(ctx context.Context, id identity, accept string) (*http.Resp
 		}
 		r.Header[name] = []string{value} // as it is spelt
 	}
-	return s.client(id).Do(r)
+	return r, nil
 }
 
-// client connects over IPv4, as every door for visitors is there, and keeps no
-// connection.
-func (s scene) client(id identity) *http.Client {
-	dial := dialFrom(s.From)
-	return &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
-			return dial(ctx, "tcp4", addr)
+// transport is for one request: http.Transport changes the tls.Config it is
+// given.
+func (s scene) transport(trust *tls.Config) *http.Transport {
+	dialer := net.Dialer{Timeout: 5 * time.Second}
+	return &http.Transport{
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if s.To != "" {
+				addr = s.To
+			}
+			return dialer.DialContext(ctx, network, addr)
 		},
-		TLSClientConfig:    &tls.Config{RootCAs: id.pool, ServerName: "localhost"},
-		DisableKeepAlives:  true,
+		TLSClientConfig:    trust.Clone(),
+		ForceAttemptHTTP2:  !s.Head,
 		DisableCompression: true,
-	}}
+	}
+}
+
+// Text is the answer as curl prints it, with the head in any case.
+func (o outcome) Text() string {
+	var b bytes.Buffer
+	b.WriteString(o.Answer.Proto + " " + o.Answer.Status + "\n")
+	for _, name := range slices.Sorted(maps.Keys(o.Answer.Header)) {
+		b.WriteString(name + ": " + strings.Join(o.Answer.Header[name], "\n"+name+": ") + "\n")
+	}
+	b.WriteByte('\n')
+	b.Write(o.Body)
+	return b.String()
 }

@@ -1,207 +1,109 @@
 package main
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
 // scenes are everything that there is to try on this demo, in an order that
-// tells a story. What each shows depends on whether nginx is there and what it
-// does with the scheme.
+// tells a story.
 func (d *demo) scenes() []scene {
-	list := append(d.visits(), d.forgeries()...)
-	return append(list, d.shortcuts()...)
+	var list []scene
+	for _, act := range [][]scene{d.visitors(), d.forgeries(), d.shortcuts(), d.failures(), d.nginxes()} {
+		list = append(list, act...)
+	}
+	return list
 }
 
-// visits are honest requests.
-func (d *demo) visits() []scene {
-	return []scene{{
-		Name: "https", Title: "An ordinary visit", URL: d.ways.HTTPS + "/",
-		Says: "The client is you, not the balancer that connected. The scheme is what you used, although the application was asked over plain http." + d.lossNote(),
-		Shows: append([]string{
-			"client 127.0.0.1 forwarded", d.schemeLine("https"), fmt.Sprintf("port %d known", portOf(d.doors.https)),
-		}, d.lossCode()...),
-	}, {
-		Name: "http", Title: "The same over http", URL: d.ways.HTTP + "/",
-		Says:  "The plain listener says http, and its own port." + d.lossNote(),
-		Shows: []string{"client 127.0.0.1 forwarded", d.schemeLine("http"), fmt.Sprintf("port %d known", portOf(d.doors.http))},
-	}, {
-		Name: "json", Title: "For programs", URL: d.ways.HTTPS + "/explain.json",
-		Says:  "The same explanation as JSON.",
-		Shows: []string{`"client": "127.0.0.1",`, fmt.Sprintf(`"scheme": %q,`, d.scheme("https"))},
-	}}
+// through is a request to the balancer's https listener.
+func (d *demo) through(host, name, title string, lines ...string) scene {
+	return scene{Name: name, Title: title, URL: "https://" + host + "/", To: d.ways.HTTPS, Lines: lines}
+}
+
+const believed = "client 203.0.113.10 forwarded"
+
+// visitors make honest requests.
+func (d *demo) visitors() []scene {
+	ordinary := d.through(hostWeb, "https", "An ordinary visit")
+	ordinary.Says = "The client is you, not the proxy that connected, nor the balancer. Scheme and port are those that you used, although the application was asked over plain http."
+	ordinary.Shows = []string{believed, "scheme X-Forwarded-Proto[-1] https known", "port 443 known"}
+
+	program := d.through(hostWeb, "json", "For programs", "Accept: application/json")
+	program.Says = "The same explanation as JSON."
+	program.Shows = []string{`"client": "203.0.113.10",`, `"scheme": "https",`}
+	return []scene{ordinary, {
+		Name: "http", Title: "Redirected to https", URL: "http://" + hostWeb + "/cart?item=1", To: d.ways.HTTP, Head: true,
+		Says:  "Listener 80 redirects by itself: no target is asked. So nobody behind the balancer has to, and nothing can loop. The balancer names the port even where it is the usual one.",
+		Shows: []string{"HTTP/1.1 301 Moved Permanently", "Server: awselb/2.0", "Location: https://www.example.com:443/cart?item=1"},
+	}, program}
 }
 
 // forgeries go through the balancer, which passes most of them on.
 func (d *demo) forgeries() []scene {
-	return []scene{{
-		Name: "forged-for", Title: "A forged X-Forwarded-For", URL: d.ways.HTTPS + "/",
-		Lines: []string{"X-Forwarded-For: 6.6.6.6"},
-		Says:  "The balancer appends your address to what you wrote. Only the entries that declared hops wrote are read, and only they are handed on: 6.6.6.6 is gone.",
-		Shows: []string{
-			"client 127.0.0.1 forwarded", fmt.Sprintf("header X-Forwarded-For %q kept", "6.6.6.6, "+d.chain()),
-			"X-Forwarded-For | 6.6.6.6 | 6.6.6.6, " + d.chain() + " | " + d.chain(),
-		},
-	}, {
-		Name: "alias", Title: "An alias of X-Forwarded-For", URL: d.ways.HTTPS + "/",
-		Lines: []string{"X_Forwarded_For: 6.6.6.6"},
-		Says:  "CGI, WSGI and PHP read this as X-Forwarded-For. " + d.aliasNote(),
-		Shows: append([]string{"client 127.0.0.1 forwarded"}, d.aliasLines()...),
-	}, {
-		Name: "forged-proto", Title: "A forged scheme", URL: d.ways.HTTP + "/",
-		Lines: []string{"X-Forwarded-Proto: https"},
-		Says:  "The balancer replaces it by the truth." + d.lossNote(),
-		Shows: []string{d.schemeLine("http"), "X-Forwarded-Proto | https | http | " + d.handedProto()},
-	}, {
-		Name: "forged-host", Title: "A forged X-Forwarded-Host", URL: d.ways.HTTPS + "/",
-		Lines: []string{"X-Forwarded-Host: evil.example"},
-		Says:  "The balancer passes it on. No hop vouches for it, so it is removed, and the warning says what to do if one should.",
-		Shows: []string{"host " + d.hostSeen("localhost") + " localhost known", `header X-Forwarded-Host "evil.example" removed`, "W3:"},
-	}, {
-		Name: "foreign-host", Title: "A Host that is not ours", URL: d.ways.HTTPS + "/",
-		Lines: []string{"Host: evil.example"},
-		Says:  "Config.Hosts lists localhost and 127.0.0.1. No link is ever built with another name.",
-		Shows: []string{"host " + d.hostSeen("evil.example") + " host_not_allowed", "W11:"},
-	}}
+	client := d.through(hostWeb, "forged-for", "A forged X-Forwarded-For", "X-Forwarded-For: 6.6.6.6")
+	client.Says = "The balancer appends your address to what you wrote. The proxy reads only the entry that the balancer wrote, and hands nothing else on."
+	client.Shows = []string{believed}
+
+	alias := d.through(hostWeb, "alias", "An alias of X-Forwarded-For", "X_Forwarded_For: 6.6.6.6")
+	alias.Says = "CGI, WSGI and PHP read this as X-Forwarded-For. The balancer passes it; the proxy removes it like the original."
+	alias.Shows = []string{believed}
+
+	scheme := d.through(hostWeb, "forged-proto", "A forged scheme", "X-Forwarded-Proto: http", "X-Forwarded-Port: 80")
+	scheme.Says = "The balancer replaces both by the truth."
+	scheme.Shows = []string{"scheme X-Forwarded-Proto[-1] https known", "port 443 known"}
+
+	host := d.through(hostWeb, "forged-host", "A forged X-Forwarded-Host", "X-Forwarded-Host: evil.example")
+	host.Says = "The balancer passes it on. Nobody vouches for it, so the proxy removes it and writes the Host that you asked for."
+	host.Shows = []string{`host "www.example.com" www.example.com known`}
+
+	foreign := d.through(hostWeb, "foreign-host", "A Host that is not ours", "Host: evil.example")
+	foreign.Says = "The balancer forwards what it has no rule for to its default group. Config.Hosts does not list this name, so no link is ever built with it."
+	foreign.Shows = []string{believed, `host "evil.example" host_not_allowed`, "W11:"}
+	return []scene{client, alias, scheme, host, foreign}
 }
 
-// shortcuts leave proxies out.
+// shortcuts leave parts of the chain out.
 func (d *demo) shortcuts() []scene {
-	list := []scene{{
-		Name: "direct", Title: "Past the balancer", URL: d.ways.App + "/",
-		Says:  "The instance's own address. The other end of the socket is no declared hop, so it is the client.",
-		Shows: []string{"client 127.0.0.1 direct", "scheme http known"},
+	forged := []string{"X-Forwarded-For: 6.6.6.6", "X-Forwarded-Proto: https"}
+	return []scene{{
+		Name: "past-balancer", Title: "Past the balancer, to the proxy", URL: d.ways.Proxy + "/", Lines: forged,
+		Says:  "The instance's own address. For the proxy, who connects is no declared hop, and so the client: it tells the application that, and nothing of what was forged.",
+		Shows: []string{believed, "scheme X-Forwarded-Proto[-1] http known"},
 	}, {
-		Name: "direct-forged", Title: "Past the balancer, with forged headers", URL: d.ways.App + "/",
-		Lines: []string{"X-Forwarded-For: 6.6.6.6", "X-Forwarded-Proto: https"},
-		Says:  "Nobody vouches for either. Both are removed.",
-		Shows: []string{
-			"client 127.0.0.1 direct", "scheme http known",
-			`header X-Forwarded-For "6.6.6.6" removed`, `header X-Forwarded-Proto "https" removed`, "W6:",
-		},
-	}}
-	list = append(list, d.toNginx()...)
-	list = append(list, d.impostor()...)
-	return append(list, d.healthCheck())
-}
-
-func (d *demo) toNginx() []scene {
-	if d.nginx == nil {
-		return nil
-	}
-	s := scene{
-		Name: "nginx", Title: "Past the balancer, to nginx", URL: d.ways.Nginx + "/",
-		Lines: []string{"X-Forwarded-Proto: https"},
-		Says:  "nginx says who connected to it: you. It passes the scheme on as it came, and it came from you, so the scheme is unknown.",
-		Shows: []string{"client 127.0.0.1 forwarded", "scheme unknown scheme_lost", `header X-Forwarded-Proto "https" removed`},
-	}
-	if d.overwrites() {
-		s.Says = "nginx says who connected to it, and over which scheme. With nobody further out, that is the client's."
-		s.Shows = []string{"client 127.0.0.1 forwarded", "scheme X-Forwarded-Proto[-1] http known"}
-	}
-	return []scene{s}
-}
-
-// impostor asks from the balancer's own address. Where the balancer has one of
-// IPv6, a visitor's door cannot be reached from it.
-func (d *demo) impostor() []scene {
-	if !d.network.v4() {
-		return nil
-	}
-	s := scene{
-		Name: "impostor", Title: "From the balancer's address", URL: d.ways.App + "/", From: d.network.balancer,
-		Lines: []string{"X-Forwarded-For: 6.6.6.6", "X-Forwarded-Proto: https"},
-		Says:  "The limit of trust in addresses: whoever connects from the balancer's is the balancer, and 6.6.6.6 is believed. Let the application's port admit nobody else.",
+		Name: "past-proxy", Title: "Past everybody, to the application", URL: d.ways.App + "/", Lines: forged,
+		Says:  "The other end of the socket is no declared hop, so it is the client. Nobody vouches for the headers, and both are removed.",
+		Shows: []string{"client 203.0.113.10 direct", "scheme http known", `header X-Forwarded-For "6.6.6.6" removed`, `header X-Forwarded-Proto "https" removed`, "W6:"},
+	}, {
+		Name: "impostor", Title: "From the proxy's own machine", URL: d.ways.Inner + "/", Lines: forged,
+		Says:  "The limit of trust in addresses: whoever connects from 127.0.0.1 to the port that the proxy connects to is the proxy, and 6.6.6.6 is believed. Let nobody on that machine whom you would not believe.",
 		Shows: []string{"client 6.6.6.6 forwarded", "scheme X-Forwarded-Proto[-1] https known"},
-	}
-	if d.nginx != nil {
-		s.Says = "This address belongs to the outer hop, and nginx was left out. A skipped hop means that nothing can be believed, so nothing is."
-		s.Shows = []string{"client unknown", "scheme unknown skipped_hop", "W12:"}
-	}
-	return []scene{s}
-}
-
-func (d *demo) healthCheck() scene {
-	s := scene{
+	}, {
 		Name: "health-check", Title: "The balancer's last health check", URL: d.ways.App + "/last-health-check",
-		Says:  "The balancer speaks for itself, as " + probeAgent + ", and writes no forwarding header. There is no client, and its own address is not taken for one.",
-		Shows: []string{"hop alb " + d.network.balancer, "entry alb X-Forwarded-For[-1] local", "client local", "scheme X-Forwarded-Proto[-1] unknown local"},
-	}
-	if d.nginx != nil {
-		s.Says = "The balancer probes nginx, as " + probeAgent + ", and writes no forwarding header. nginx names the balancer, and the balancer names nobody: the client is unknown, and not the balancer."
-		s.Shows = []string{"hop alb " + d.network.balancer, "entry alb X-Forwarded-For[-2] mismatch", "client unknown"}
-	}
-	return s
+		Says:  "The balancer speaks for itself, as " + probeAgent + ", and writes no forwarding header. There is no client: the proxy says so, and nobody takes the balancer's address for one.",
+		Shows: []string{"entry alb X-Forwarded-For[-2] unknown", "client unknown", "scheme X-Forwarded-Proto[-1] unknown"},
+	}}
 }
 
-// overwrites reports whether nginx destroys the scheme that the balancer wrote.
-func (d *demo) overwrites() bool { return d.nginx != nil && d.cfg.nginxScheme == schemeOwn }
+// failures are 502s, of which two are not the same.
+func (d *demo) failures() []scene {
+	down := d.through(hostDown, "down", "The application is down")
+	down.Head = true
+	down.Says = "The proxy works, and says that it got nothing from the application: Proxy-Status is the proxy's, and no Server line the balancer's. Its log names the upstream and what to check. For the balancer, the answer is the target's."
+	down.Shows = []string{"HTTP/1.1 502 Bad Gateway", "Proxy-Status: knownhops-", "The service behind this address did not give a usable answer."}
 
-// scheme is what the application knows where the visitor used it.
-func (d *demo) scheme(used string) string {
-	if d.overwrites() {
-		return "unknown"
-	}
-	return used
+	port := d.through(host443, "port-443", "A group on port 443, where nobody listens")
+	port.Head = true
+	port.Says = "The balancer could not connect: Server: awselb/2.0 says that the answer is its own. The target is unhealthy with " +
+		"Target.FailedHealthChecks, while port 80 of the same instance is healthy. It gets the request all the same, since a group without a healthy target sends to all that it has."
+	port.Shows = []string{"HTTP/1.1 502 Bad Gateway", "Server: awselb/2.0"}
+	return []scene{down, port}
 }
 
-func (d *demo) schemeLine(used string) string {
-	verdict := "known"
-	if d.overwrites() {
-		verdict = "scheme_lost"
-	}
-	return "scheme X-Forwarded-Proto[-1] " + d.scheme(used) + " " + verdict
-}
+// nginxes show the line that decides whether the client's scheme survives.
+func (d *demo) nginxes() []scene {
+	own := d.through(hostNginx, "nginx", "nginx overwrites the scheme")
+	own.Says = fmt.Sprintf("proxy_set_header X-Forwarded-Proto %s turns the https that the balancer wrote into http. The application was told that this nginx does so: the scheme is unknown to it. Unknown is not http, so nothing redirects on it, and nothing loops.", schemeOwn)
+	own.Shows = []string{believed, "scheme X-Forwarded-Proto[-1] unknown scheme_lost", "overwritten:"}
 
-func (d *demo) lossNote() string {
-	if d.overwrites() {
-		return " But nginx overwrites what the balancer wrote, so the scheme is unknown here. Unknown is not http: nothing redirects on it, and nothing loops."
-	}
-	return ""
-}
-
-func (d *demo) lossCode() []string {
-	if d.overwrites() {
-		return []string{"overwritten:"}
-	}
-	return nil
-}
-
-// handedProto is what handlers get of X-Forwarded-Proto over http.
-func (d *demo) handedProto() string {
-	if d.overwrites() {
-		return "-"
-	}
-	return "http"
-}
-
-// chain is what the declared hops write about who connected to each.
-func (d *demo) chain() string {
-	if d.nginx != nil {
-		return "127.0.0.1, " + d.network.balancer
-	}
-	return "127.0.0.1"
-}
-
-// hostSeen is the Host that arrives at the application, quoted: the balancer
-// adds its port to a name without one, and nginx takes it off.
-func (d *demo) hostSeen(name string) string {
-	if d.nginx == nil {
-		name = hostHeader(name, portOf(d.doors.https))
-	}
-	return fmt.Sprintf("%q", strings.ToLower(name))
-}
-
-func (d *demo) aliasNote() string {
-	if d.nginx != nil {
-		return "nginx drops names with underscores, so it never arrives."
-	}
-	return "It is removed like the original, and warned about."
-}
-
-func (d *demo) aliasLines() []string {
-	if d.nginx != nil {
-		return []string{"X_forwarded_for | 6.6.6.6 | - | -"}
-	}
-	return []string{`header X_forwarded_for "6.6.6.6" removed`, "X_forwarded_for | 6.6.6.6 | 6.6.6.6 | -", "W8:"}
+	fixed := d.through(hostFixed, "nginx-fixed", "nginx passes the scheme")
+	fixed.Says = fmt.Sprintf("With %s instead, and Proto: forwarded.Passes() in the application, the balancer's word arrives.", schemePasses)
+	fixed.Shows = []string{believed, "scheme X-Forwarded-Proto[-1] https known"}
+	return []scene{own, fixed}
 }

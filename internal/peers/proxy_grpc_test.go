@@ -298,7 +298,8 @@ func grpcDeadline(t *testing.T, s *grpcService, client pb.TestServiceClient) {
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	_, err := hang(t, ctx, client).Recv()
-	require.Equal(t, codes.DeadlineExceeded, status.Code(err))
+	require.Contains(t, []codes.Code{codes.DeadlineExceeded, codes.Internal}, status.Code(err),
+		"the client's clock is first or, now and then, the server's, whose reset a server of net/http passes on as an error of its own: %v", err)
 	within(t, s.ended, time.Second, "the server does not know that the time is over")
 }
 

@@ -179,6 +179,7 @@ var headerCases = []struct {
 		}},
 		differences: []difference{
 			{"Te", none, none, "trailers", "trailers are relayed, and gRPC insists on it"},
+			{"Connection", "close", none, "TE", "RFC 9110 §10.1.4 wants it beside TE"},
 			{"Proxy-Connection", "keep-alive", none, none, ofHop},
 			{"Proxy-Authorization", "Basic YTpi", none, none, "for a proxy, not for what is behind it"},
 			{"Proxy-Authenticate", "Basic", none, none, ofHop},

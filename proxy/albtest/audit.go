@@ -52,7 +52,7 @@ type AuditSpec struct {
 //
 // Rows that cannot be judged are skipped: those about the client without
 // AuditSpec.Client, and those about WebSockets where Path offers none. They are
-// listed through Logf if t has it, as *testing.T does, and otherwise behind the
+// listed, by the reason, through Logf if t has it, as *testing.T does, and otherwise behind the
 // first error, if there is one.
 //
 // No row asks who the client is where mode Preserve passes a forged
@@ -145,7 +145,7 @@ func (a *audit) judgeAll(rows []auditRow) (failed, skipped []string) {
 			allow[row.name] = true
 		}
 		if why := row.skipped(a); why != "" {
-			skipped = append(skipped, row.name+": "+why)
+			skipped = note(skipped, why, row.name)
 			continue
 		}
 		wrong := row.ask(a)
@@ -157,6 +157,17 @@ func (a *audit) judgeAll(rows []auditRow) (failed, skipped []string) {
 		}
 	}
 	return append(failed, unknownNames(a.spec.Allow, allow)...), skipped
+}
+
+// note adds a name to the line of its reason.
+func note(lines []string, why, name string) []string {
+	for i, line := range lines {
+		if strings.HasPrefix(line, why+": ") {
+			lines[i] += ", " + name
+			return lines
+		}
+	}
+	return append(lines, why+": "+name)
 }
 
 func unknownNames(names []string, found map[string]bool) (errs []string) {

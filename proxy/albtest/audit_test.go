@@ -1,267 +1,250 @@
 package albtest_test
 
 import (
-	"cmp"
 	"fmt"
 	"io"
-	"log/slog"
-	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/knownhops/knownhops/forwarded"
+	"github.com/knownhops/knownhops/proxy"
 	"github.com/knownhops/knownhops/proxy/albtest"
 )
 
-// recorder is a TB that keeps what it is told.
-type recorder struct {
-	errs, fatal, logs []string
+// silent is a TB without Logf, which keeps what it is told.
+type silent struct{ errs, fatal []string }
+
+func (s *silent) Helper()        {}
+func (s *silent) Cleanup(func()) {}
+func (s *silent) Errorf(format string, args ...any) {
+	s.errs = append(s.errs, fmt.Sprintf(format, args...))
+}
+func (s *silent) Fatalf(format string, args ...any) {
+	s.fatal = append(s.fatal, fmt.Sprintf(format, args...))
 }
 
-func (r *recorder) Helper()        {}
-func (r *recorder) Cleanup(func()) {}
-func (r *recorder) Errorf(format string, args ...any) {
-	r.errs = append(r.errs, fmt.Sprintf(format, args...))
+// recorder is one with Logf.
+type recorder struct {
+	silent
+	logs []string
 }
-func (r *recorder) Fatalf(format string, args ...any) {
-	r.fatal = append(r.fatal, fmt.Sprintf(format, args...))
-}
+
 func (r *recorder) Logf(format string, args ...any) {
 	r.logs = append(r.logs, fmt.Sprintf(format, args...))
 }
 
 var rowName = regexp.MustCompile(`^albtest: Audit: row "([^"]+)": `)
 
-// rows are the names of those that failed.
-func (r *recorder) rows(t *testing.T) (names []string) {
-	for _, e := range r.errs {
+// rows are the names of those that failed. Each error names one.
+func (s *silent) rows(t *testing.T) (names []string) {
+	t.Helper()
+	require.Empty(t, s.fatal)
+	for _, e := range s.errs {
 		found := rowName.FindStringSubmatch(e)
-		if found == nil {
-			t.Fatalf("an error that names no row: %s", e)
-		}
+		require.NotNil(t, found, "an error that names no row: %s", e)
 		names = append(names, found[1])
 	}
 	return names
 }
 
-const believedHeader = "X-Believed-Client"
-
-// told is AuditSpec.Client for the services of these tests.
-func told(resp *http.Response) (netip.Addr, bool) {
-	addr, err := netip.ParseAddr(resp.Header.Get(believedHeader))
-	return addr, err == nil
+func TestAuditPassesWhatIsRight(t *testing.T) {
+	before := runtime.NumGoroutine()
+	albtest.Audit(t, right(), albtest.AuditSpec{Client: told})
+	albtest.Audit(t, right(), albtest.AuditSpec{})
+	tunnels := &recorder{}
+	albtest.Audit(tunnels, upgrades(func(r *http.Request) bool {
+		origin := r.Header.Get("Origin")
+		return origin == "" || origin == "https://"+r.Host
+	})(right()), albtest.AuditSpec{Client: told})
+	assert.Empty(t, tunnels.errs)
+	assert.Empty(t, tunnels.logs, "nothing is skipped")
+	nothingLeft(t, before)
 }
 
-// service is a service that is put together from one right or wrong answer to
-// each question.
-type service struct {
-	client func(*http.Request) netip.Addr
-	https  func(*http.Request) bool
-	host   func(*http.Request) string // empty: refuse
-	health func(*http.Request) bool
-	port   string
-}
-
-func (s service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if s.health(r) {
-		_, _ = io.WriteString(w, "healthy")
-		return
-	}
-	if c := s.client(r); c.IsValid() {
-		w.Header().Set(believedHeader, c.String())
-	}
-	host := s.host(r)
-	switch {
-	case host == "":
-		http.Error(w, "no such host", http.StatusMisdirectedRequest)
-	case !s.https(r):
-		w.Header().Set("Location", "https://"+host+s.port+r.URL.RequestURI())
-		w.WriteHeader(http.StatusPermanentRedirect)
-	default:
-		w.Header().Set("Strict-Transport-Security", "max-age=1")
-		fmt.Fprintf(w, `<a href="https://%s/">home</a>`, host)
-	}
-}
-
-func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
-
-// knowing is the policy of a service behind albtest.
-func knowing() *forwarded.Policy {
-	return forwarded.Must(forwarded.New(forwarded.Config{
-		Hops: []forwarded.Hop{forwarded.ALB(albtest.Subnets()...)}, Hosts: []string{albtest.DefaultHost}, Logger: quiet(),
-	}))
-}
-
-// right answers each question well, with package forwarded. It takes health
-// checks at every path, and only those.
-func right() service {
-	policy := knowing()
-	info := policy.Resolve
-	return service{
-		client: func(r *http.Request) netip.Addr { return info(r).Client },
-		https:  func(r *http.Request) bool { return info(r).Scheme == forwarded.HTTPS },
-		host:   func(r *http.Request) string { return info(r).Host },
-		health: func(r *http.Request) bool { return info(r).Status == forwarded.StatusLocal },
-	}
-}
-
-// addr reads an address as trusting services do.
-func addr(text string) netip.Addr {
-	a, err := netip.ParseAddr(strings.TrimSpace(text))
-	if err != nil {
-		at, _ := netip.ParseAddrPort(strings.TrimSpace(text))
-		a = at.Addr()
-	}
-	return a
-}
-
-func peer(r *http.Request) netip.Addr { return netip.MustParseAddrPort(r.RemoteAddr).Addr() }
-
-// mistake is a service with one thing wrong, and the rows that say so.
-type mistake struct {
-	name string
-	make func(*service)
-	rows []string // "client/*" is every row of that kind, "-client/ipv6" none but this one
-}
-
-var mistakes = []mistake{
-	{name: "nothing wrong", make: func(*service) {}},
-	{
-		name: "the leftmost entry of X-Forwarded-For",
-		make: func(s *service) {
-			s.client = func(r *http.Request) netip.Addr {
-				first, _, _ := strings.Cut(r.Header.Get("X-Forwarded-For"), ",")
-				return addr(first)
-			}
-		},
-	},
-	{
-		name: "X-Real-IP",
-		make: func(s *service) {
-			right := s.client
-			s.client = func(r *http.Request) netip.Addr {
-				if real := addr(r.Header.Get("X-Real-IP")); real.IsValid() {
-					return real
-				}
-				return right(r)
-			}
-		},
-	},
-	{
-		name: "the peer",
-		make: func(s *service) { s.client = peer },
-	},
-	{
-		name: "everybody's X-Forwarded-For",
-		make: func(s *service) {
-			s.client = func(r *http.Request) netip.Addr {
-				list := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
-				return addr(list[len(list)-1])
-			}
-		},
-	},
-	{
-		name: "the first entry that is not trusted",
-		make: func(s *service) {
-			right := s.client
-			s.client = func(r *http.Request) netip.Addr {
-				list := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
-				for _, entry := range slices.Backward(list) {
-					if a := addr(entry); a.IsValid() && !netip.MustParsePrefix(albtest.Subnets()[0]).Contains(a) {
-						if right(r) == peer(r) {
-							return peer(r)
-						}
-						return a
-					}
-				}
-				return right(r)
-			}
-		},
-	},
-	{
-		name: "headers of proxies, from anybody", // as a known middleware does it
-		make: func(s *service) {
-			s.client = func(r *http.Request) netip.Addr {
-				if v := r.Header.Get("X-Forwarded-For"); v != "" {
-					first, _, _ := strings.Cut(v, ", ")
-					return addr(first)
-				}
-				if v := r.Header.Get("X-Real-IP"); v != "" {
-					return addr(v)
-				}
-				if v := r.Header.Get("Forwarded"); v != "" {
-					first, _, _ := strings.Cut(strings.TrimPrefix(v, "for="), ";")
-					return addr(first)
-				}
-				return peer(r)
-			}
-			s.https = func(r *http.Request) bool {
-				return cmp.Or(r.Header.Get("X-Forwarded-Proto"), r.Header.Get("X-Forwarded-Scheme")) == "https"
-			}
-			s.host = func(r *http.Request) string { return cmp.Or(r.Header.Get("X-Forwarded-Host"), r.Host) }
-		},
-	},
-	{
-		name: "a redirect wherever the balancer did not write https",
-		make: func(s *service) {
-			s.https = func(r *http.Request) bool { return r.Header.Get("X-Forwarded-Proto") == "https" }
-			s.host = func(r *http.Request) string { return r.Host }
-		},
-	},
-	{
-		name: "health checks are redirected",
-		make: func(s *service) {
-			s.health = func(*http.Request) bool { return false }
-			right := s.host
-			s.host = func(r *http.Request) string { return cmp.Or(right(r), albtest.DefaultHost) }
-		},
-	},
-	{
-		name: "health checks are refused for their host",
-		make: func(s *service) { s.health = func(*http.Request) bool { return false } },
-	},
-	{
-		name: "health checks by their User-Agent",
-		make: func(s *service) {
-			s.health = func(r *http.Request) bool { return strings.HasPrefix(r.UserAgent(), "ELB-HealthChecker/") }
-		},
-	},
-	{
-		name: "X-Forwarded-Host",
-		make: func(s *service) {
-			right := s.host
-			s.host = func(r *http.Request) string { return cmp.Or(r.Header.Get("X-Forwarded-Host"), right(r)) }
-		},
-	},
-	{
-		name: "its own connection's scheme",
-		make: func(s *service) { s.https = func(r *http.Request) bool { return r.TLS != nil } },
-	},
-	{
-		name: "its own port",
-		make: func(s *service) {
-			s.https = func(r *http.Request) bool {
-				s.port = r.Context().Value(http.LocalAddrContextKey).(net.Addr).String()
-				s.port = s.port[strings.LastIndexByte(s.port, ':'):]
-				return right().https(r)
-			}
-		},
-	},
-}
-
-func TestX(t *testing.T) {
-	for _, tc := range mistakes {
-		s := right()
-		tc.make(&s)
-		r := &recorder{}
-		albtest.Audit(r, s, albtest.AuditSpec{Client: told})
-		for _, e := range r.errs {
-			t.Log(e)
+// nothingLeft waits for the goroutines that were not there before to end.
+func nothingLeft(t *testing.T, before int) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			stacks := make([]byte, 1<<16)
+			t.Fatalf("goroutines are left:\n%s", stacks[:runtime.Stack(stacks, true)])
 		}
-		t.Logf("%s: %q %q", tc.name, r.rows(t), r.fatal)
 	}
+}
+
+// A service with names, paths and a health check of its own, and this module's
+// proxy in front of it.
+func TestAuditOfAChain(t *testing.T) {
+	const host = "shop.example.org"
+	alb := forwarded.ALB(albtest.Subnets()...)
+	outer := forwarded.Must(forwarded.New(forwarded.Config{Hops: []forwarded.Hop{alb}, Hosts: []string{host}, Logger: quiet()}))
+	inner := forwarded.Must(forwarded.New(forwarded.Config{
+		Hops: []forwarded.Hop{forwarded.Proxy("127.0.0.1"), alb}, Hosts: []string{host}, Logger: quiet(),
+	}))
+	app := httptest.NewServer(inner.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		info := forwarded.From(r)
+		switch {
+		case r.URL.Path == "/healthz":
+			_, _ = io.WriteString(w, "healthy")
+		case info.Host == "":
+			w.WriteHeader(http.StatusMisdirectedRequest)
+		case info.Scheme != forwarded.HTTPS:
+			leads(w, "https://"+host+r.URL.RequestURI())
+		default:
+			w.Header().Set(believedHeader, info.Client.String())
+		}
+	})))
+	defer app.Close()
+	front, err := proxy.New(proxy.Config{Upstreams: []string{app.URL}, Policy: outer, Logger: quiet()})
+	require.NoError(t, err)
+	albtest.Audit(t, front, albtest.AuditSpec{Host: host, HealthPath: "/healthz?deep=0", Path: "/shop?page=1", Client: told})
+	require.NoError(t, front.Shutdown(t.Context()))
+}
+
+// Every mistake is found, by the rows that are about it and by no others; and
+// there is a mistake for every row.
+func TestAuditFindsMistakes(t *testing.T) {
+	found := map[string]bool{}
+	for _, m := range mistakes {
+		t.Run(strings.ReplaceAll(m.name, " ", "-"), func(t *testing.T) {
+			r := &recorder{}
+			albtest.Audit(r, m.make(right()), albtest.AuditSpec{Client: told})
+			rows := r.rows(t)
+			assert.ElementsMatch(t, matching(m.rows), rows)
+			for _, name := range rows {
+				found[name] = true
+			}
+		})
+	}
+	for _, name := range albtest.AuditRowNames() {
+		assert.True(t, found[name], "no mistake makes %s fail", name)
+	}
+}
+
+// matching are the names of the rows that the patterns mean.
+func matching(patterns []string) (names []string) {
+	for _, name := range albtest.AuditRowNames() {
+		meant := false
+		for _, p := range patterns {
+			p, out := strings.CutPrefix(p, "-")
+			front, back, any := strings.Cut(p, "*")
+			if name == p || any && strings.HasPrefix(name, front) && strings.HasSuffix(name, back) {
+				meant = !out
+			}
+		}
+		if meant {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func TestAuditRowNamesAreUnique(t *testing.T) {
+	names := albtest.AuditRowNames()
+	assert.Len(t, slices.Compact(slices.Sorted(slices.Values(names))), len(names))
+	for _, name := range names {
+		assert.Regexp(t, `^[a-z]+/[a-z0-9_.-]+$`, name)
+	}
+}
+
+func believingRealIP(s service) service {
+	right := s.client
+	s.client = func(r *http.Request) netip.Addr {
+		if a := addr(r.Header.Get("X-Real-IP")); a.IsValid() {
+			return a
+		}
+		return right(r)
+	}
+	return s
+}
+
+func TestAuditSays(t *testing.T) {
+	r := &recorder{}
+	albtest.Audit(r, believingRealIP(right()), albtest.AuditSpec{Client: told})
+	require.NotEmpty(t, r.errs)
+	assert.Equal(t, `albtest: Audit: row "client/x-real-ip": the service takes the client for 192.0.2.66, which is not who connected to the balancer; without what is forged, for 203.0.113.10, who it is
+	sent over https through the balancer: GET / HTTP/1.1 | Host: www.example.com | Connection: close | X-Real-IP: 192.0.2.66
+	got: 200 OK
+	why it matters: allow-lists, rate limits and logs go by the client's address; whoever can write it chooses what applies to him
+	what to change: read no header but X-Forwarded-For: the balancer passes every other one on as the client wrote it`, r.errs[0])
+}
+
+func TestAuditAllow(t *testing.T) {
+	known := []string{"client/x-real-ip", "mode/silent-other-headers", "direct/other-headers"}
+	albtest.Audit(t, believingRealIP(right()), albtest.AuditSpec{Client: told, Allow: known})
+
+	r := &recorder{}
+	albtest.Audit(r, believingRealIP(right()), albtest.AuditSpec{
+		Client: told, Allow: append(known, "client/plain", "client/nonsense", "client/nonsense", "websocket/origin"),
+	})
+	assert.Equal(t, []string{
+		`albtest: Audit: row "client/plain" is in AuditSpec.Allow, but passes: take it out`,
+		`albtest: Audit: AuditSpec.Allow has "client/nonsense", which is the name of no row`,
+	}, r.errs, "a row that is skipped is no mistake in the list")
+}
+
+func TestAuditSkips(t *testing.T) {
+	r := &recorder{}
+	albtest.Audit(r, believingRealIP(right()), albtest.AuditSpec{})
+	assert.Empty(t, r.errs, "nobody says who the client is")
+	require.Len(t, r.logs, 1)
+	assert.Contains(t, r.logs[0], "\nAuditSpec.Client is nil: client/plain, client/ipv6, ")
+	assert.Contains(t, r.logs[0], "\nAuditSpec.Path takes no WebSocket: websocket/origin, websocket/foreign-origin")
+	assert.NotContains(t, r.logs[0], "host/")
+
+	s := &silent{}
+	wrong := right()
+	wrong.health = func(*http.Request) bool { return false }
+	albtest.Audit(s, wrong, albtest.AuditSpec{})
+	require.NotEmpty(t, s.errs)
+	assert.Contains(t, s.errs[0], "\nskipped rows:\nAuditSpec.Client is nil: client/plain, ")
+	assert.NotContains(t, s.errs[1], "skipped rows")
+}
+
+func TestAuditSpecMistakes(t *testing.T) {
+	for want, spec := range map[string]albtest.AuditSpec{
+		`albtest: Audit: AuditSpec.Host "www.example.com:443" is not a host name without a port`:                 {Host: "www.example.com:443"},
+		`albtest: Audit: AuditSpec.Host "192.0.2.1" is not a host name without a port`:                           {Host: "192.0.2.1"},
+		`albtest: Audit: AuditSpec.Path "index.html" is not a path that begins with a slash`:                     {Path: "index.html"},
+		`albtest: Audit: AuditSpec.HealthPath "/health check" is not a path that begins with a slash`:            {HealthPath: "/health check"},
+		`albtest: Audit: AuditSpec.Path "/\r\nX: y" is not a path that begins with a slash`:                      {Path: "/\r\nX: y"},
+		`albtest: Audit: AuditSpec.HealthPath "https://www.example.com/" is not a path that begins with a slash`: {HealthPath: "https://www.example.com/"},
+	} {
+		s := &silent{}
+		albtest.Audit(s, right(), spec)
+		assert.Equal(t, []string{want}, s.fatal)
+		assert.Empty(t, s.errs)
+	}
+	s := &silent{}
+	albtest.Audit(s, nil, albtest.AuditSpec{})
+	assert.Equal(t, []string{"albtest: Audit: the service is nil"}, s.fatal)
+}
+
+// A service that hangs is one that does not answer; virtual time finds out at
+// once.
+func TestAuditOfAServiceThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{}
+		hangs := before(func(_ http.ResponseWriter, r *http.Request) bool {
+			if r.Header.Get("X-Real-IP") != "" {
+				<-r.Context().Done()
+			}
+			return false
+		})
+		albtest.Audit(r, hangs(right()), albtest.AuditSpec{Client: told})
+		assert.Contains(t, r.rows(t), "client/x-real-ip")
+		assert.Contains(t, r.errs[0], "there is no answer")
+		assert.NotContains(t, r.rows(t), "client/true-client-ip")
+	})
 }

@@ -48,19 +48,7 @@ func (a *audit) served(got *reply) string {
 
 // asHTTP1 wants the same answer as over HTTP/1.1.
 func (a *audit) asHTTP1(got *reply) string {
-	over1 := a.plain(door{byHTTPS, got.setting}, got.ask.from)
-	if wrong := differs(got, over1); wrong != "" {
-		return strings.Replace(wrong, "without what is forged", "over HTTP/1.1", 1)
-	}
-	if a.spec.Client == nil {
-		return ""
-	}
-	addr, known := a.believed(got)
-	was, wasKnown := a.believed(over1)
-	if addr != was || known != wasKnown {
-		return fmt.Sprintf("the service takes the client for %s; over HTTP/1.1, for %s", a.name(addr, known, got), a.name(was, wasKnown, got))
-	}
-	return ""
+	return a.alike(got, a.plain(door{byHTTPS, got.setting}, got.ask.from), "over HTTP/1.1")
 }
 
 // sameStatus wants the status of a plain request.

@@ -17,10 +17,12 @@ func directRows() []auditRow {
 	}
 	proto := row("x-forwarded-proto", "X-Forwarded-For: "+forged, "X-Forwarded-Proto: https", "X-Forwarded-Port: 443", "X-Amzn-Trace-Id: Root=1-63441c4a-abcdef012345678912345678")
 	proto.judge, proto.client, proto.why = (*audit).sameAnswer, false, whyScheme
+	list := row("x-forwarded-proto-list", "X-Forwarded-For: "+forged, "X-Forwarded-Proto: https,http")
+	list.judge, list.client, list.why = (*audit).sameAnswer, false, whyScheme
 	host := row("host-headers", "X-Forwarded-Host: "+evilHost, "X-Forwarded-Server: "+evilHost, "X-Original-Host: "+evilHost, "Forwarded: host="+evilHost)
-	host.judge, host.client, host.why, host.change = nil, false, whyHost, readHost
+	host.judge, host.client, host.why, host.change = (*audit).safeAndSame, false, whyHost, readHost
 	ip := row("ip")
-	ip.send.host, ip.judge, ip.client, ip.change = firstMachine, nil, false, noIP
+	ip.send.host, ip.judge, ip.client, ip.change = firstMachine, (*audit).safe, false, noIP
 	ip.why = "whoever opens the target's address in a browser is sent to https://" + firstMachine + ", for which nobody has a certificate, and takes the service to be down"
 	forgedIP := ip
 	forgedIP.name, forgedIP.send.lines = "direct/ip-forged", []string{"X-Forwarded-For: " + forged, "X-Forwarded-Proto: http", "X-Forwarded-Port: 80"}
@@ -34,7 +36,6 @@ func directRows() []auditRow {
 		row("x-forwarded-for-node", "X-Forwarded-For: "+forged+", "+firstNode()),
 		row("forwarded", "Forwarded: for="+forged),
 		row("other-headers", vendors...),
-		row("connection", "Connection: close, X-Forwarded-For", "X-Forwarded-For: "+forged),
-		proto, host, ip, forgedIP, noHost,
+		proto, list, host, ip, forgedIP, noHost,
 	}
 }

@@ -17,9 +17,8 @@ const (
 	forged   = "192.0.2.66"
 )
 
-// sound looks for what no answer of the audit may have: an error of the
-// server's that plain requests do not get, and the attacker's host where
-// somebody would follow it.
+// sound looks for what no answer of the audit may be: none at all, or an error
+// of the server's that a plain request does not get.
 func (a *audit) sound(got *reply) string {
 	if got.err != nil {
 		if got.way == byDirect {
@@ -27,10 +26,30 @@ func (a *audit) sound(got *reply) string {
 		}
 		return "there is no answer"
 	}
-	if got.status() >= 500 && a.plain(got.door, got.ask.from).status() < 500 {
-		return fmt.Sprintf("the service fails with %d; it answers %d to a plain request", got.status(), a.plain(got.door, got.ask.from).status())
+	usually := got.door
+	if usually.way == byNode {
+		usually.way = byHTTPS // a plain request of a node's is none of a client's
+	}
+	if plain := a.plain(usually, got.ask.from).status(); got.status() >= 500 && plain < 500 {
+		return fmt.Sprintf("the service fails with %d; it answers %d to a plain request", got.status(), plain)
+	}
+	return ""
+}
+
+// safe wants nothing of the attacker's where somebody would follow it.
+func (a *audit) safe(got *reply) string {
+	if got.err != nil {
+		return ""
 	}
 	return a.poisoned(got)
+}
+
+// safeAndSame wants what is forged to be no danger, and to change nothing.
+func (a *audit) safeAndSame(got *reply) string {
+	if wrong := a.safe(got); wrong != "" {
+		return wrong
+	}
+	return a.sameAnswer(got)
 }
 
 // poisoned looks for the attacker's host.
@@ -143,12 +162,20 @@ func (a *audit) isClient(got *reply) string {
 // sameClient wants the service to believe what it believes without the forged
 // lines.
 func (a *audit) sameClient(got *reply) string {
-	addr, known := a.believed(got)
-	was, wasKnown := a.believed(a.plain(got.door, got.ask.from))
-	if addr == was && known == wasKnown || a.refused(got) {
+	if a.refused(got) {
 		return ""
 	}
-	return fmt.Sprintf("the service takes the client for %s; without what the client wrote, for %s", a.name(addr, known, got), a.name(was, wasKnown, got))
+	return a.believesAs(got, a.plain(got.door, got.ask.from), "without what is forged")
+}
+
+// believesAs wants both answers to name the same client.
+func (a *audit) believesAs(got, plain *reply, otherwise string) string {
+	addr, known := a.believed(got)
+	was, wasKnown := a.believed(plain)
+	if addr == was && known == wasKnown {
+		return ""
+	}
+	return fmt.Sprintf("the service takes the client for %s; %s, for %s", a.name(addr, known, got), otherwise, a.name(was, wasKnown, plain))
 }
 
 // unknownClient wants the service to say that it does not know.
@@ -174,19 +201,28 @@ func (a *audit) sameAnswer(got *reply) string {
 	if a.refused(got) {
 		return ""
 	}
-	return differs(got, a.plain(got.door, got.ask.from))
+	return differs(got, a.plain(got.door, got.ask.from), "without what is forged")
 }
 
-func differs(got, plain *reply) string {
+// differs looks for a difference that the client notices.
+func differs(got, plain *reply, otherwise string) string {
 	if got.status() != plain.status() {
-		return fmt.Sprintf("the service answers %d; without what is forged, %d", got.status(), plain.status())
+		return fmt.Sprintf("the service answers %d; %s, %d", got.status(), otherwise, plain.status())
 	}
 	for _, name := range []string{"Location", "Strict-Transport-Security"} {
 		if got.header(name) != plain.header(name) {
-			return fmt.Sprintf("%s is %q; without what is forged, %q", name, got.header(name), plain.header(name))
+			return fmt.Sprintf("%s is %q; %s, %q", name, got.header(name), otherwise, plain.header(name))
 		}
 	}
 	return ""
+}
+
+// alike wants no difference, and the same client, if that is known.
+func (a *audit) alike(got, plain *reply, otherwise string) string {
+	if wrong := differs(got, plain, otherwise); wrong != "" || a.spec.Client == nil {
+		return wrong
+	}
+	return a.believesAs(got, plain, otherwise)
 }
 
 // ownPort wants a redirect to the service to name a port that clients can use.

@@ -63,5 +63,5 @@ func lookAlikeRows() []auditRow {
 func (a *audit) asWithoutLines(got *reply) string {
 	q := got.ask
 	q.lines = nil
-	return differs(got, a.send(got.door, q))
+	return differs(got, a.send(got.door, q), "without that User-Agent")
 }

@@ -18,7 +18,7 @@ func redirectRows() []auditRow {
 		{"at", "/@" + evilPath + "/"},
 	} {
 		rows = append(rows, auditRow{
-			name: "redirect/" + r.name, over: doors(byHTTP, byHTTPS), send: ask{target: r.target},
+			name: "redirect/" + r.name, over: doors(byHTTP, byHTTPS), send: ask{target: r.target}, judge: (*audit).safe,
 			why:    "a Location that begins with two slashes, or with what browsers take for them, names a host: a link to the service then leads to the attacker",
 			change: "redirect to a whole address, with scheme and host, and keep the path as it was encoded",
 		})

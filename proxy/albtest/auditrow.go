@@ -11,7 +11,7 @@ type auditRow struct {
 	over []door // each is tried, until an answer is wrong
 	send ask
 
-	judge  func(*audit, *reply) string // what is wrong with the answer; empty: nothing. Nil: sound says it all
+	judge  func(*audit, *reply) string // what is wrong with the answer; empty: nothing
 	client bool                        // needs AuditSpec.Client
 	skip   func(*audit) string         // why it cannot be judged; empty: it can. Nil: it always can
 
@@ -22,7 +22,7 @@ type auditRow struct {
 // auditRows is the whole battery.
 func auditRows(spec AuditSpec) []auditRow {
 	return slices.Concat(
-		answerRows(spec), clientRows(), modeRows(), schemeRows(), hostRows(spec),
+		answerRows(spec), clientRows(), modeRows(), schemeRows(), nominationRows(spec), hostRows(spec),
 		redirectRows(), probeRows(spec), directRows(), tunnelRows(spec),
 	)
 }
@@ -51,7 +51,7 @@ func (row auditRow) ask(a *audit) string {
 	for _, d := range row.over {
 		got := a.send(d, row.send)
 		wrong := a.sound(got)
-		if wrong == "" && row.judge != nil {
+		if wrong == "" {
 			wrong = row.judge(a, got)
 		}
 		if wrong != "" {

@@ -1,8 +1,10 @@
 package albtest
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
+	"log"
 	"net"
 	"net/http"
 	"net/netip"
@@ -57,7 +59,7 @@ func (m *machine) start() error {
 // closes idle connections before the balancer does is the mistake that
 // Target.Configure is there to make.
 func (m *machine) newServer() *http.Server {
-	s := &http.Server{Protocols: new(http.Protocols)}
+	s := &http.Server{Protocols: new(http.Protocols), ErrorLog: log.New(handlerFaults{}, "", 0)}
 	s.Protocols.SetHTTP1(true)
 	s.Protocols.SetHTTP2(true)
 	s.Protocols.SetUnencryptedHTTP2(m.version != HTTP1)
@@ -70,6 +72,21 @@ func (m *machine) newServer() *http.Server {
 	}
 	m.watch(s)
 	return s
+}
+
+// handlerFaults logs what net/http says of a handler's mistakes. The rest that it
+// says is noise here: connections break off because a test wants them to.
+type handlerFaults struct{}
+
+// Write takes one message.
+func (handlerFaults) Write(message []byte) (int, error) {
+	for _, mistake := range []string{"panic serving", "superfluous response.WriteHeader", "response.Write on hijacked connection"} {
+		if bytes.Contains(message, []byte(mistake)) {
+			log.Print(string(message))
+			break
+		}
+	}
+	return len(message), nil
 }
 
 // watch counts the handlers that run, and notes the connections: those that a

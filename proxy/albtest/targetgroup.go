@@ -80,7 +80,8 @@ type Target struct {
 	Port int
 
 	// Configure changes the server of a Handler before it starts, for example
-	// its IdleTimeout. Nil: the server has no time-outs.
+	// its IdleTimeout. Nil: the server has no time-outs, and logs the handler's
+	// own mistakes only.
 	Configure func(*http.Server)
 }
 
