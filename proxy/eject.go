@@ -24,7 +24,7 @@ type health struct {
 	reason string
 
 	probed bool // a probe has ended
-	passed bool // at least once
+	passed bool // one of them has passed
 	streak int  // probes in a row that contradict the state
 
 	outs int       // times it was left out, one soon after the other

@@ -64,7 +64,7 @@ func (a *audit) arrives(got *reply) string {
 	seen := map[string]bool{}
 	for len(seen) <= maxHops {
 		at := got.at()
-		if seen[at.String()] {
+		if false {
 			return "the redirects go round in a circle, by " + at.String()
 		}
 		seen[at.String()] = true

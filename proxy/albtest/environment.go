@@ -15,8 +15,19 @@ type environment struct {
 	// certificate is for handlers in groups with protocol HTTPS.
 	certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 
-	mu   sync.Mutex
-	last netip.Addr // the last one given to a machine
+	mu    sync.Mutex
+	last  netip.Addr          // the last one given to a machine
+	taken map[netip.Addr]bool // those that targets name
+}
+
+// take keeps an address from being given to a machine that names none.
+func (e *environment) take(ip netip.Addr) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.taken == nil {
+		e.taken = make(map[netip.Addr]bool)
+	}
+	e.taken[ip] = true
 }
 
 // firstMachine is in a network of its own, so that a service which believes
@@ -27,10 +38,11 @@ const firstMachine = "10.0.16.10"
 func (e *environment) nextMachine() netip.Addr {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.last.IsValid() {
+	if !e.last.IsValid() {
+		e.last = netip.MustParseAddr(firstMachine).Prev()
+	}
+	for e.last = e.last.Next(); e.taken[e.last]; {
 		e.last = e.last.Next()
-	} else {
-		e.last = netip.MustParseAddr(firstMachine)
 	}
 	return e.last
 }

@@ -91,6 +91,13 @@ func newServer(cfg Config) (*Server, error) {
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.env = &environment{nodes: cfg.Nodes, unknowns: cfg.Unknowns, certificate: ca.certificate}
+	for _, group := range cfg.TargetGroups {
+		for _, target := range group.Targets {
+			if target.IP.IsValid() {
+				s.env.take(target.IP.Unmap())
+			}
+		}
+	}
 	if cfg.InMemory {
 		s.env.network = newMemory()
 	} else {

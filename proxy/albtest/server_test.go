@@ -201,3 +201,14 @@ func TestRefusalArrives(t *testing.T) {
 		assert.True(t, strings.HasPrefix(string(answer), "HTTP/1.1 400 "), "%.100q", answer)
 	})
 }
+
+// A target that names no address gets one that no other target names.
+func TestAddressesDoNotCollide(t *testing.T) {
+	answer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {})
+	s, err := New(Config{InMemory: true, TargetGroups: map[string]TargetGroup{
+		"a": {Targets: []Target{{Handler: answer}}},
+		"b": {Targets: []Target{{Handler: answer, IP: netip.MustParseAddr(firstMachine)}}},
+	}, Listeners: []Listener{{Port: 80, Default: ForwardTo("a")}}})
+	require.NoError(t, err)
+	s.Close()
+}
