@@ -242,6 +242,49 @@ var mistakes = []mistake{
 		rows: []string{"host/x-forwarded-host", "direct/host-headers"},
 	},
 	{
+		name: "sets cookies for X-Forwarded-Host",
+		make: before(func(w http.ResponseWriter, r *http.Request) bool {
+			if host := r.Header.Get("X-Forwarded-Host"); host != "" {
+				w.Header().Set("Set-Cookie", "a=b; Domain="+host)
+			}
+			return false
+		}),
+		rows: []string{"host/x-forwarded-host", "direct/host-headers"},
+	},
+	{
+		name: "names X-Forwarded-Host in Link",
+		make: before(func(w http.ResponseWriter, r *http.Request) bool {
+			if host := r.Header.Get("X-Forwarded-Host"); host != "" {
+				w.Header().Set("Link", "<https://"+host+"/style.css>; rel=preload")
+			}
+			return false
+		}),
+		rows: []string{"host/x-forwarded-host", "direct/host-headers"},
+	},
+	{
+		name: "promises https to who says that he uses it",
+		make: before(func(w http.ResponseWriter, r *http.Request) bool {
+			if r.Header.Get("X-Scheme") != "" {
+				w.Header().Set("Strict-Transport-Security", "max-age=1")
+			}
+			return false
+		}),
+		rows: []string{"scheme/x-scheme"},
+	},
+	{
+		name: "fails where the host is not its own",
+		make: func(s service) http.Handler {
+			return before(func(w http.ResponseWriter, r *http.Request) bool {
+				if s.host(r) != "" {
+					return false
+				}
+				w.WriteHeader(http.StatusInternalServerError)
+				return true
+			})(s)
+		},
+		rows: []string{"host/unknown", "host/suffix", "host/ip*", "host/absolute-form", "direct/ip*", "direct/no-host", "probe/look-alike-host", "probe/look-alike-direct"},
+	},
+	{
 		name: "believes paths in headers",
 		make: only(func(s *service) {
 			right := s.path
@@ -391,6 +434,25 @@ var mistakes = []mistake{
 			return true
 		}),
 		rows: []string{"answer/https", "client/plain", "client/ipv6", "mode/client-port", "mode/client-port-ipv6"},
+	},
+	{
+		name: "does not know its own name",
+		make: only(func(s *service) { s.host = func(*http.Request) string { return "" } }),
+		rows: []string{"answer/https"},
+	},
+	{
+		name: "reads the first line of X-Forwarded-For only",
+		make: only(func(s *service) {
+			right := s.client
+			s.client = func(r *http.Request) netip.Addr {
+				first := strings.Split(r.Header.Get("X-Forwarded-For"), ",")
+				if len(r.Header["X-Forwarded-For"]) > 1 && trusted.Contains(peer(r)) {
+					return addr(first[len(first)-1])
+				}
+				return right(r)
+			}
+		}),
+		rows: []string{"client/x-forwarded-for-lines"},
 	},
 	{
 		name: "serves no clients of HTTP/2",

@@ -59,7 +59,7 @@ func (s *silent) rows(t *testing.T) (names []string) {
 }
 
 func TestAuditPassesWhatIsRight(t *testing.T) {
-	before := runtime.NumGoroutine()
+	goroutines := runtime.NumGoroutine()
 	albtest.Audit(t, right(), albtest.AuditSpec{Client: told})
 	albtest.Audit(t, right(), albtest.AuditSpec{})
 	tunnels := &recorder{}
@@ -69,7 +69,31 @@ func TestAuditPassesWhatIsRight(t *testing.T) {
 	})(right()), albtest.AuditSpec{Client: told})
 	assert.Empty(t, tunnels.errs)
 	assert.Empty(t, tunnels.logs, "nothing is skipped")
-	nothingLeft(t, before)
+	albtest.Audit(t, upgrades(func(*http.Request) bool { return true })(right()), albtest.AuditSpec{Client: told})
+	nothingLeft(t, goroutines)
+}
+
+// Who turns forged requests down is right, too.
+func TestAuditPassesWhoRefuses(t *testing.T) {
+	strict := before(func(w http.ResponseWriter, r *http.Request) bool {
+		odd := len(entries(r)) > 1 || len(r.Header["X-Forwarded-For"]) > 1
+		for name := range r.Header {
+			switch name {
+			case "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Amzn-Trace-Id", "User-Agent", "Accept-Encoding":
+			case "Connection":
+				odd = odd || r.Header.Get(name) != "close"
+			default:
+				odd = true
+			}
+		}
+		if odd {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+		return odd
+	})
+	r := &recorder{}
+	albtest.Audit(r, strict(right()), albtest.AuditSpec{Client: told})
+	assert.Empty(t, r.errs)
 }
 
 // nothingLeft waits for the goroutines that were not there before to end.
@@ -178,6 +202,22 @@ func TestAuditSays(t *testing.T) {
 	got: 200 OK
 	why it matters: allow-lists, rate limits and logs go by the client's address; whoever can write it chooses what applies to him
 	what to change: read no header but X-Forwarded-For: the balancer passes every other one on as the client wrote it`, r.errs[0])
+}
+
+func TestAuditFollowsRedirects(t *testing.T) {
+	for want, to := range map[string]func(*http.Request) string{
+		"the redirects go round in a circle, by https://www.example.com/": func(r *http.Request) string {
+			return map[string]string{"/": "/b", "/b": "https://www.example.com:443/c", "/c": "/"}[r.URL.Path]
+		},
+		"after 20 redirects there is another one": func(r *http.Request) string { return r.URL.Path + "a" },
+	} {
+		r := &recorder{}
+		albtest.Audit(r, before(func(w http.ResponseWriter, r *http.Request) bool {
+			return strings.Trim(r.URL.Path, "abc") == "/" && leads(w, to(r))
+		})(right()), albtest.AuditSpec{})
+		require.Equal(t, []string{"answer/loop-https", "answer/loop-http"}, r.rows(t))
+		assert.Contains(t, r.errs[0], `row "answer/loop-https": `+want)
+	}
 }
 
 func TestAuditAllow(t *testing.T) {

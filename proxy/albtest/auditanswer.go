@@ -62,9 +62,9 @@ func (a *audit) sameStatus(got *reply) string {
 // arrives follows redirects as long as they stay with the service.
 func (a *audit) arrives(got *reply) string {
 	seen := map[string]bool{}
-	for len(seen) <= maxHops {
+	for range maxHops + 1 {
 		at := got.at()
-		if false {
+		if seen[at.String()] {
 			return "the redirects go round in a circle, by " + at.String()
 		}
 		seen[at.String()] = true

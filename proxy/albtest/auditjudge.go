@@ -82,8 +82,6 @@ func (a *audit) astray(from *url.URL, location string) string {
 	host := strings.ToLower(to.Hostname())
 	_, notIP := netip.ParseAddr(host)
 	switch {
-	case to.Scheme != "http" && to.Scheme != "https":
-		return "which leads out of the web"
 	case host == "":
 		return "which names no host"
 	case strings.Contains(host, "evil"):

@@ -15,6 +15,9 @@
 // deregisters targets, kills them and tells their health; Server.Direct goes past
 // the balancer as an attacker may; Server.Fault makes things go wrong.
 //
+// Audit sends a service what any service behind a balancer has to bear, from
+// forged headers to health checks, and says what to change in it.
+//
 // # What is emulated
 //
 // The parts of a real balancer that a service can depend on: what becomes of
