@@ -80,6 +80,28 @@ func TestFirstProbeDecides(t *testing.T) {
 	})
 }
 
+// An application may be started together with its proxy, and be ready later:
+// until it has passed once, one pass is enough. Afterwards it takes as many as
+// HealthyThreshold says.
+func TestFirstPassIsEnough(t *testing.T) {
+	inBubble(t, 503, Config{Check: HealthCheck{HealthyThreshold: 3, UnhealthyThreshold: 2}}, func(t *testing.T, f *fleet, p *patient) {
+		u := f.ups[0]
+		pass(2)
+		assert.Equal(t, StateUnhealthy, stateOf(f, u))
+		p.status.Store(200)
+		pass(1)
+		assert.NotEqual(t, StateUnhealthy, stateOf(f, u), "at once")
+		p.status.Store(503)
+		pass(2)
+		assert.Equal(t, StateUnhealthy, stateOf(f, u))
+		p.status.Store(200)
+		pass(2)
+		assert.Equal(t, StateUnhealthy, stateOf(f, u), "not before the third")
+		pass(1)
+		assert.NotEqual(t, StateUnhealthy, stateOf(f, u))
+	})
+}
+
 // Until the first probe is over, a proxy that has just started works.
 func TestUsableBeforeTheFirstProbe(t *testing.T) {
 	inBubble(t, 0, Config{}, func(t *testing.T, f *fleet, p *patient) {

@@ -73,10 +73,19 @@ func (c *client) do(o *outbound) (*call, *Error) {
 	}
 	k := &call{client: c, conn: conn, req: o.req, buf: getBuffer(), onInfo: o.onInfo, upgrade: o.upgrade, last: o.last}
 	k.unwatch = conn.watch(ctx)
-	if e := k.write(o); e != nil {
-		return nil, k.fail(e)
+	settled := false
+	defer func() {
+		if !settled { // the hook for informational answers has panicked
+			k.conn.abort()
+			k.release(false)
+		}
+	}()
+	e := k.write(o)
+	if e == nil {
+		e = k.readHead()
 	}
-	if e := k.readHead(); e != nil {
+	settled = true
+	if e != nil {
 		return nil, k.fail(e)
 	}
 	return k, nil

@@ -26,6 +26,7 @@ type clientBody struct {
 	mu     sync.Mutex // held while reading
 	n      int64
 	until  time.Time // the read deadline in force
+	total  time.Time // the end of the whole exchange; zero: none
 	err    error     // what ended the body
 	ours   bool      // it was interrupt
 	failed atomic.Pointer[Error]
@@ -63,14 +64,16 @@ func (b *clientBody) Read(p []byte) (int, error) {
 // extend moves the deadline of the client's connection, not more often than is
 // worth its cost.
 func (b *clientBody) extend() {
-	if b.idle <= 0 {
+	now, until := time.Now(), b.total
+	if b.idle > 0 {
+		if until = now.Add(b.idle + b.idle/8); !b.total.IsZero() && until.After(b.total) {
+			until = b.total
+		}
+	}
+	if until.Equal(b.until) || b.idle > 0 && b.until.Sub(now) >= b.idle {
 		return
 	}
-	now := time.Now()
-	if b.until.Sub(now) >= b.idle {
-		return
-	}
-	b.until = now.Add(b.idle + b.idle/8)
+	b.until = until
 	b.rc.SetReadDeadline(b.until) // not supported: the server's own time-outs hold
 	if last := b.last.Load(); last != 0 {
 		b.rc.SetReadDeadline(time.Unix(0, last)) // finish was a moment faster
@@ -89,9 +92,14 @@ func (b *clientBody) end(err error) {
 		return
 	}
 	b.ours = b.last.Load() != 0 && isTimeout(err) && time.Now().Before(b.until)
-	if !b.ours && err != errStopped {
-		b.failed.Store(clientError(err))
+	if b.ours || err == errStopped {
+		return
 	}
+	e := clientError(err)
+	if e.reason == ReasonClientSlow && !b.total.IsZero() && !time.Now().Before(b.total) {
+		e.Err, e.reason = errTotal, ReasonTotalTimeout
+	}
+	b.failed.Store(e)
 }
 
 // failure ends the reading and returns what was wrong with the body, or nil.

@@ -74,6 +74,11 @@ func TestEachMistake(t *testing.T) {
 		"Headers.Via":     {Headers: Headers{Via: "a,b"}},
 		"Headers.Port":    {Headers: Headers{Port: Append}},
 		"Headers.Keep[0]": {Headers: Headers{Keep: []string{"X-A:"}}},
+		"Headers.Keep[1]": {Headers: Headers{Keep: []string{"X-User", "connection"}}}, // it would have no effect
+		"Headers.Keep[2]": {Headers: Headers{Keep: []string{"X-User", "X-Team", "Host"}}},
+		"Headers.Keep[3]": {Headers: Headers{Keep: []string{"X-User", "X-Team", "X-Role", "Transfer-Encoding"}}},
+
+		"Limits.ResponseHeader": {Limits: Limits{ResponseHeader: 10}}, // every answer would be refused
 	} {
 		cfg.Upstreams = []string{up}
 		errs := mistakes(t, cfg)

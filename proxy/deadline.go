@@ -11,6 +11,7 @@ import (
 type deadline struct {
 	set     func(time.Time) error
 	until   time.Time
+	limit   time.Time    // never later than this; zero: none
 	aborted *atomic.Bool // nil: never
 }
 
@@ -39,8 +40,12 @@ func (t *deadline) from(now time.Time, d time.Duration) {
 		t.never()
 		return
 	}
+	until := now.Add(d + d/8)
+	if !t.limit.IsZero() && until.After(t.limit) {
+		until = t.limit
+	}
 	if left := t.until.Sub(now); left < d || left > d+d/8 {
-		t.move(now.Add(d + d/8))
+		t.move(until)
 	}
 }
 
@@ -54,7 +59,7 @@ func (t *deadline) move(until time.Time) {
 }
 
 func (t *deadline) never() {
-	if !t.until.IsZero() {
-		t.move(time.Time{})
+	if !t.until.Equal(t.limit) {
+		t.move(t.limit)
 	}
 }

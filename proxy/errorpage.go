@@ -46,6 +46,7 @@ func (p *Proxy) fail(x *exchange, e *Error) {
 		x.end(false)
 		x.abort()
 	}
+	x.patience.limit = time.Time{} // a page comes after the end, too
 	x.push()
 	p.page(x, e, id)
 	x.rc.Flush()

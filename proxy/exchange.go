@@ -146,7 +146,7 @@ func (x *exchange) open() *Error {
 		return nil
 	}
 	x.expect = x.r.ProtoMajor == 1 && x.r.Header["Expect"] != nil
-	x.body = &clientBody{src: x.r.Body, rc: x.rc, limit: x.p.cfg.Limits.RequestBody, idle: x.p.cfg.Timeouts.Idle, lingers: x.r.ProtoMajor == 1, asked: x.expect}
+	x.body = &clientBody{src: x.r.Body, rc: x.rc, limit: x.p.cfg.Limits.RequestBody, idle: x.p.cfg.Timeouts.Idle, lingers: x.r.ProtoMajor == 1, asked: x.expect, total: x.patience.limit}
 	if n := x.r.ContentLength; n > 0 && n <= x.p.cfg.Retry.MaxBody && !x.expect && len(x.r.Trailer) == 0 {
 		return x.keep(int(n))
 	}

@@ -3,6 +3,7 @@ package proxy
 import (
 	"io"
 	"net/http"
+	"time"
 )
 
 // pass hands an answer to the client. Its first part is read before the head
@@ -59,9 +60,7 @@ func (x *exchange) passPiece(a answer, piece []byte, last bool) *Error {
 
 // push gives the client Timeouts.Idle to take what is written next.
 func (x *exchange) push() {
-	if x.p.cfg.Timeouts.Idle > 0 {
-		x.patience.in(x.p.cfg.Timeouts.Idle)
-	}
+	x.patience.in(x.p.cfg.Timeouts.Idle)
 }
 
 // passHead sends the head: the answer's header, on top of what handlers further
@@ -151,7 +150,9 @@ func (x *exchange) readError(a answer, err error) *Error {
 		return e
 	}
 	if x.r.Context().Err() != nil {
-		return ended(x.r.Context())
+		e := ended(x.r.Context())
+		e.excused = true // the head had come; what took the time after it is the client's as likely as not
+		return e
 	}
 	return &Error{Stage: StageReadBody, Err: err, Received: a.received(), reason: causeOf(StageReadBody, err), excused: wasCancelled(err)}
 }
@@ -159,7 +160,10 @@ func (x *exchange) readError(a answer, err error) *Error {
 // writeError is the failure to send to the client.
 func (x *exchange) writeError(a answer, err error) *Error {
 	reason := ReasonClientGone
-	if isTimeout(err) {
+	switch limit := x.patience.limit; {
+	case isTimeout(err) && !limit.IsZero() && !time.Now().Before(limit):
+		reason = ReasonTotalTimeout
+	case isTimeout(err):
 		reason = ReasonClientUnreadable
 	}
 	return &Error{Stage: StageClientWrite, Err: err, Received: a.received(), reason: reason}

@@ -117,6 +117,9 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	rc := http.NewResponseController(w)
 	x := &exchange{p: p, w: w, r: r, rc: rc, info: info, patience: deadline{set: rc.SetWriteDeadline}}
+	if p.cfg.Timeouts.Total > 0 {
+		x.patience.limit, _ = r.Context().Deadline()
+	}
 	if !p.enter() {
 		p.fail(x, &Error{Stage: StageSelect, reason: ReasonShuttingDown})
 		return

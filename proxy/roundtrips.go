@@ -35,7 +35,10 @@ func (c *roundTrips) send(x *exchange) (answer, *Error) {
 	dog.wait()
 	resp, err := c.rt.RoundTrip(c.request(ctx, x, trip, dog))
 	dog.stop()
-	trip.over()
+	if panicked := trip.over(); panicked != nil {
+		cancel(nil)
+		panic(panicked)
+	}
 	if err != nil {
 		cancel(nil)
 		return nil, trip.failure(x, err, context.Cause(ctx))
@@ -90,6 +93,7 @@ type trip struct {
 	x                *exchange // nil: the trip is over
 	stage            Stage
 	reused, answered bool
+	panicked         any
 }
 
 func (t *trip) hooks() *httptrace.ClientTrace {
@@ -126,20 +130,31 @@ func (t *trip) heard() {
 	t.answered = true
 }
 
-func (t *trip) inform(status int, header textproto.MIMEHeader) error {
+// inform relays an informational answer. A panic of somebody's handler must not
+// end the program: send panics with it again where the handler is.
+func (t *trip) inform(status int, header textproto.MIMEHeader) (err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.x == nil || status == http.StatusContinue {
 		return nil
 	}
+	defer func() {
+		if t.panicked = recover(); t.panicked != nil {
+			err = errPanicked
+		}
+	}()
 	return t.x.inform(&head{status: status, header: http.Header(header).Clone()})
 }
 
-// over ends the hooks' access to the exchange.
-func (t *trip) over() {
+var errPanicked = errors.New("a handler has panicked")
+
+// over ends the hooks' access to the exchange, and returns with what one of
+// them has panicked.
+func (t *trip) over() any {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.x = nil
+	return t.panicked
 }
 
 // failure says what an error of RoundTrip means.
