@@ -133,7 +133,9 @@ func FuzzStripPrefix(f *testing.F) {
 		require.NoError(t, err)
 		assert.Equal(t, []string{again.Path, again.RawPath}, []string{r.URL.Path, r.URL.RawPath})
 		if whole := before.EscapedPath(); whole != "/api" {
-			assert.Equal(t, whole, "/api"+r.URL.EscapedPath())
+			if before.RawPath == "" || before.RawPath == whole { // nothing in it had to be escaped
+				assert.Equal(t, whole, "/api"+r.URL.EscapedPath())
+			}
 			assert.Equal(t, before.Path, "/api"+r.URL.Path)
 		}
 		resolved := path.Clean("/root" + strings.ReplaceAll(r.URL.Path, `\`, "/"))
