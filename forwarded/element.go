@@ -216,8 +216,8 @@ func parseNode(s string, e *entry) {
 		base, port = s[:i], s[i:]
 	}
 	number, ok := nodePort(port)
-	if !ok || base == "" || s[0] != '[' && strings.IndexByte(base, ':') >= 0 {
-		return
+	if !ok || base == "" || (s[0] == '[') != (base[len(base)-1] == ']') || s[0] != '[' && strings.IndexByte(base, ':') >= 0 {
+		return // a second port would be read by parseEntry
 	}
 	if parseEntry(base, true, e); e.reason == 0 {
 		e.port = number
