@@ -150,10 +150,14 @@ func isTimeout(err error) bool {
 // statusClientGone is nginx's number for a client that left: logged, not sent.
 const statusClientGone = 499
 
-// count fills in how many bytes went over a call that failed later.
+// count fills in how many bytes went each way, as far as the answer knows.
 func (e *Error) count(a answer) {
-	if k, ok := a.(*call); ok && e != nil {
-		e.Sent, e.Received = k.sent, k.got
+	if e == nil {
+		return
+	}
+	e.Received = a.received()
+	if k, ok := a.(*call); ok {
+		e.Sent = k.sent
 		if k.pump != nil {
 			e.Sent += k.pump.sent.Load()
 		}

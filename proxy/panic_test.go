@@ -3,6 +3,7 @@ package proxy
 import (
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -152,4 +153,27 @@ func TestNoHijacker(t *testing.T) {
 	assert.Equal(t, "ERROR", entries[0]["level"])
 	status, _ := g.ask(t, "GET", "/", "")
 	assert.Equal(t, 200, status, "other requests need none")
+}
+
+// A writer that cannot flush, like http.TimeoutHandler's, gets the whole answer
+// all the same: only later.
+func TestAnswerThroughAWriterThatCannotFlush(t *testing.T) {
+	noLeaks(t)
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for range 3 {
+			io.WriteString(w, "piece ")
+			w.(http.Flusher).Flush()
+			time.Sleep(5 * time.Millisecond)
+		}
+	}))
+	defer up.Close()
+	p := Must(To(up.URL))
+	front := httptest.NewServer(http.TimeoutHandler(p, time.Minute, ""))
+	defer func() { front.Close(); p.Shutdown(t.Context()) }()
+	resp, err := front.Client().Get(front.URL)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	assert.Equal(t, "piece piece piece ", string(body))
 }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"time"
@@ -18,7 +19,7 @@ func (x *exchange) pass(a answer) *Error {
 	}
 	announced := x.passHead(a, err == io.EOF)
 	for {
-		if e := x.passPiece(a, piece, err == io.EOF); e != nil {
+		if e := x.passPiece(piece, err == io.EOF); e != nil {
 			return e
 		}
 		if err == io.EOF {
@@ -29,30 +30,30 @@ func (x *exchange) pass(a answer) *Error {
 		}
 	}
 	passTrailer(x.w.Header(), a.trailer(), announced)
-	return x.hurry()
+	x.hurry()
+	return nil
 }
 
 // hurry gives the answer to a client that is still sending: it has to know
 // that it may stop.
-func (x *exchange) hurry() *Error {
+func (x *exchange) hurry() {
 	if x.body != nil && !x.body.whole.Load() {
 		x.rc.Flush()
 	}
-	return nil
 }
 
 // passPiece writes a piece of the body. What the upstream has sent so far goes
 // out at once if it does not send more at once: then it may take long.
-func (x *exchange) passPiece(a answer, piece []byte, last bool) *Error {
+func (x *exchange) passPiece(piece []byte, last bool) *Error {
 	x.push()
 	if len(piece) > 0 {
 		if _, err := x.w.Write(piece); err != nil {
-			return x.writeError(a, err)
+			return x.writeError(err)
 		}
 	}
 	if !last && len(piece) < bufferSize/2 {
-		if err := x.rc.Flush(); err != nil && err != http.ErrNotSupported {
-			return x.writeError(a, err)
+		if err := x.rc.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) { // a handler in front may collect answers
+			return x.writeError(err)
 		}
 	}
 	return nil
@@ -154,11 +155,11 @@ func (x *exchange) readError(a answer, err error) *Error {
 		e.excused = true // the head had come; what took the time after it is the client's as likely as not
 		return e
 	}
-	return &Error{Stage: StageReadBody, Err: err, Received: a.received(), reason: causeOf(StageReadBody, err), excused: wasCancelled(err)}
+	return &Error{Stage: StageReadBody, Err: err, reason: causeOf(StageReadBody, err), excused: wasCancelled(err)}
 }
 
 // writeError is the failure to send to the client.
-func (x *exchange) writeError(a answer, err error) *Error {
+func (x *exchange) writeError(err error) *Error {
 	reason := ReasonClientGone
 	switch limit := x.patience.limit; {
 	case isTimeout(err) && !limit.IsZero() && !time.Now().Before(limit):
@@ -166,5 +167,5 @@ func (x *exchange) writeError(a answer, err error) *Error {
 	case isTimeout(err):
 		reason = ReasonClientUnreadable
 	}
-	return &Error{Stage: StageClientWrite, Err: err, Received: a.received(), reason: reason}
+	return &Error{Stage: StageClientWrite, Err: err, reason: reason}
 }

@@ -14,7 +14,7 @@ import (
 func (x *exchange) passUpgrade(a answer) *Error {
 	h := a.header()
 	if err := x.checkUpgrade(h); err != nil {
-		return &Error{Stage: StageUpgrade, Err: err, Received: a.received(), reason: ReasonUpgradeRefused}
+		return &Error{Stage: StageUpgrade, Err: err, reason: ReasonUpgradeRefused}
 	}
 	cleanAnswer(h)
 	h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{x.upgrade}
