@@ -12,7 +12,7 @@ import (
 // on top, and closes those that nobody wants in time.
 type pool struct {
 	network, addr string
-	dial          func(ctx context.Context, network, addr string) (net.Conn, error)
+	dial          dialFunc
 	idleTimeout   time.Duration // not positive: none
 	max           int           // unused connections
 

@@ -173,13 +173,21 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	defer p.closeIdle()
 
 	over := make(chan struct{})
-	go func() { p.active.Wait(); close(over) }()
+	go func() { p.finish(); close(over) }()
 	select {
 	case <-over:
 		return nil
 	case <-ctx.Done():
 		p.tunnels.cutAll()
 		return ctx.Err()
+	}
+}
+
+// finish waits for the last exchange and leaves no connection behind it.
+func (p *Proxy) finish() {
+	p.active.Wait()
+	if p.made {
+		p.own.sockets.cut()
 	}
 }
 

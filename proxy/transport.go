@@ -54,12 +54,15 @@ func NewTransport(cfg TransportConfig) http.RoundTripper {
 	if cfg.TLS != nil {
 		cfg.TLS = cfg.TLS.Clone()
 	}
-	return &transport{cfg: cfg, tls: cfg.standard(false), h2c: cfg.standard(true), clients: make(map[string]*client)}
+	t := &transport{cfg: cfg, tls: cfg.standard(false), h2c: cfg.standard(true), clients: make(map[string]*client)}
+	t.tls.DialContext, t.h2c.DialContext = t.sockets.counted(cfg.dialInTime), t.sockets.counted(cfg.dialInTime)
+	return t
 }
 
 type transport struct {
 	cfg      TransportConfig
 	tls, h2c *http.Transport
+	sockets  sockets // of those two
 
 	mu      sync.Mutex
 	clients map[string]*client // by network and address
