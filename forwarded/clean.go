@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/knownhops/knownhops/internal/family"
 )
 
 // A sighting is what one look over a request's headers found.
@@ -23,7 +25,7 @@ type sighting struct {
 func (t *topology) scan(r *http.Request, w *walk) (seen sighting) {
 	keeps, plain, left := t.keeps(w), len(t.extra)+len(t.secrets) == 0, len(r.Header)
 	for name := range r.Header {
-		if !plain || forwardingFamily.might(name) {
+		if !plain || family.Might(name) {
 			t.look(name, r, keeps, w, &seen)
 		}
 		if left--; left == 0 {
@@ -52,7 +54,7 @@ func (t *topology) look(name string, r *http.Request, keeps []keep, w *walk, see
 
 // lookCloser judges a name that nothing in Info was read from.
 func (t *topology) lookCloser(name string, seen *sighting) {
-	member, alias := forwardingFamily.has(name)
+	member, alias := family.Has(name)
 	if !member {
 		if !t.isExtra(name) {
 			return
@@ -110,7 +112,7 @@ func nominatesFamily(lines []string) bool {
 		for rest := line[:min(len(line), maxScan)]; rest != ""; {
 			var name string
 			name, rest, _ = strings.Cut(rest, ",")
-			if member, _ := forwardingFamily.has(strings.Trim(name, " \t")); member {
+			if member, _ := family.Has(strings.Trim(name, " \t")); member {
 				return true
 			}
 		}
@@ -149,7 +151,7 @@ func (t *topology) drops(name string, keeps []keep, w *walk) bool {
 // forwards reports whether the name is one that a proxy uses to speak to the
 // next hop.
 func (t *topology) forwards(name string) bool {
-	member, _ := forwardingFamily.has(name)
+	member, _ := family.Has(name)
 	return member || t.isExtra(name) || slices.Contains(t.secrets, name)
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/knownhops/knownhops/internal/family"
 	"github.com/knownhops/knownhops/internal/hostport"
 )
 
@@ -50,7 +51,7 @@ func unwrappedCert(r *http.Request) (*x509.Certificate, bool) {
 		return nil, false
 	}
 	for name := range r.Header {
-		if member, _ := forwardingFamily.has(name); member {
+		if member, _ := family.Has(name); member {
 			return nil, false
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+
+	"github.com/knownhops/knownhops/internal/unverified"
 )
 
 // infoKey finds the *Info in a context, carrierKey what Wrap keeps beside it.
@@ -45,10 +47,21 @@ func (c *carrier) Value(key any) any {
 	switch key.(type) {
 	case infoKey:
 		return &c.walk.info
-	case carrierKey:
+	case carrierKey, unverified.Key:
 		return c
 	}
 	return c.Context.Value(key)
+}
+
+// Original and HopName make the carrier an unverified.Source, for diagnosis.
+func (c *carrier) Original() *http.Request { return c.orig }
+
+// HopName is the name of the k-th declared hop.
+func (c *carrier) HopName(k int) string {
+	if k < 1 || k > len(c.topo.nodes) {
+		return ""
+	}
+	return c.topo.nodes[k-1].name
 }
 
 // Format keeps fmt from printing the request with its headers.

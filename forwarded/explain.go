@@ -171,9 +171,11 @@ func (p *Policy) ExplainHandler(allow func(*http.Request) bool) http.Handler {
 
 func sortedNames(h http.Header) []string { return slices.Sorted(maps.Keys(h)) }
 
+const maxNameShown = 64
+
 // quoteName shows a header name as it is if it is one.
 func quoteName(name string) string {
-	if len(name) <= maxName && isToken(name) {
+	if len(name) <= maxNameShown && isToken(name) {
 		return name
 	}
 	return quoteCapped(name)

@@ -5,13 +5,15 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
+
+	"github.com/knownhops/knownhops/internal/turns"
 )
 
 // A Policy decides for each request whom to believe. Its methods may be called
 // concurrently. The zero Policy believes nobody: the peer is the client.
 type Policy struct {
 	state  atomic.Pointer[topology]
-	limits limiter
+	limits turns.Limiter
 }
 
 // Behind makes a Policy for a service behind hops, nearest first. It is short

@@ -3,6 +3,8 @@ package forwarded
 import (
 	"fmt"
 	"net/http"
+
+	"github.com/knownhops/knownhops/internal/turns"
 )
 
 // fixedSentences are those that are always the same.
@@ -80,6 +82,10 @@ func (t *topology) disagreeSentences(hop string, w *walk) (message, fix string) 
 	culprit := hop
 	if by := t.nodes[w.info.Hops-1].read[kindProto].lostBy; by > 0 {
 		culprit = t.nodes[by-1].name
+	} else if w.info.Hops > 1 { // one that is declared as passing it
+		culprit = t.nodes[w.info.Hops-2].name
+		return fmt.Sprintf("hop %q says the client used port %d, but the scheme in the header contradicts it: %q, or a hop nearer than it, overwrote it", hop, w.info.Port, culprit),
+			fmt.Sprintf("let %q pass the scheme that came (nginx: proxy_set_header X-Forwarded-Proto $http_x_forwarded_proto), as its Proto rule says", culprit)
 	}
 	return fmt.Sprintf("hop %q says the client used port %d, but the scheme in the header contradicts it: %q overwrote it", hop, w.info.Port, culprit),
 		fmt.Sprintf("let %q pass the scheme that came (nginx: proxy_set_header X-Forwarded-Proto $http_x_forwarded_proto) and set its Proto rule to Passes(), or set SchemeFromPort", culprit)
@@ -94,7 +100,7 @@ func (t *topology) undeclaredSentences(w *walk, what string) (message, fix strin
 	}
 	who, where := "peer on the unix socket", "unix"
 	if peer := w.info.Peer.Addr(); peer.IsValid() {
-		who, where = "peer "+peer.String(), network(peer).String()
+		who, where = "peer "+peer.String(), turns.Network(peer).String()
 	}
 	return fmt.Sprintf("the undeclared %s %s; nothing of that is believed", who, what),
 		fmt.Sprintf("if it is your proxy, add it to From (%s, say); if not, it reached the service past the proxy: close the way in", where)

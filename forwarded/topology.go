@@ -5,13 +5,15 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/knownhops/knownhops/internal/family"
 	"github.com/knownhops/knownhops/internal/hostport"
+	"github.com/knownhops/knownhops/internal/turns"
 )
 
 // A topology is a compiled Config: for each hop, where in which header its
 // words stand. It is immutable, but for usualHost, which changes no answer.
 type topology struct {
-	limits *limiter // the Policy's own, which tells whose topology it is
+	limits *turns.Limiter // the Policy's own, which tells whose topology it is
 	cfg    Config
 	nodes  []node
 	hosts  hostport.HostSet
@@ -94,8 +96,8 @@ func (t *topology) noteNames(n *node) {
 		t.secrets = append(t.secrets, n.proof.header)
 	}
 	for _, name := range slices.Concat(n.writes, n.vouches) {
-		if member, _ := forwardingFamily.has(name); !member {
-			t.extra = append(t.extra, folded(name))
+		if member, _ := family.Has(name); !member {
+			t.extra = append(t.extra, family.Folded(name))
 		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/knownhops/knownhops/internal/family"
 )
 
 // A Step is one line of an explanation: what was looked at, what stood there,
@@ -202,13 +204,13 @@ func (t *topology) headerStep(name, line string, keeps []keep, w *walk) Step {
 // hides reports whether the header's value must not be shown: a secret of a
 // hop, or by its name a credential, however it is spelled.
 func (t *topology) hides(name string) bool {
-	plain := folded(name)
+	plain := family.Folded(name)
 	for _, word := range credentials {
 		if strings.Contains(plain, word) {
 			return true
 		}
 	}
-	return slices.ContainsFunc(t.secrets, func(secret string) bool { return folded(secret) == plain })
+	return slices.ContainsFunc(t.secrets, func(secret string) bool { return family.Folded(secret) == plain })
 }
 
 var credentials = []string{"token", "authorization", "secret", "cookie", "assertion", "fdid", "client-principal", "password"}

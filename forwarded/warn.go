@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"github.com/knownhops/knownhops/internal/turns"
 )
 
 // A Warning is something about a request that an operator should change. Its
@@ -155,6 +157,12 @@ func looksLikeBalancer(h http.Header) bool {
 	return len(h["X-Amzn-Trace-Id"]) > 0 && len(proto) == 1 && parseScheme(proto[0]) == HTTPS
 }
 
+// A turnKey is what has a turn of its own in the log.
+type turnKey struct {
+	code    int
+	network netip.Prefix
+}
+
 // warn logs each warning whose turn it is. What is only worth knowing has
 // turns of its own, so that health checks do not use up those of a mistake.
 func (t *topology) warn(r *http.Request, w *walk, in *reader, set warnSet) {
@@ -169,7 +177,7 @@ func (t *topology) warn(r *http.Request, w *walk, in *reader, set warnSet) {
 		if !t.logger().Enabled(r.Context(), level) {
 			continue
 		}
-		if suppressed, ok := t.limits.turn(turn, w.info.Peer.Addr()); ok {
+		if suppressed, ok := turns.Take(t.limits, turnKey{turn, turns.Network(w.info.Peer.Addr())}); ok {
 			t.log(r, w, level, t.warning(code, r, w, in), suppressed)
 		}
 	}
@@ -192,23 +200,10 @@ func peerName(info Info) string {
 
 // warnNested says that two Policies are in one chain.
 func (t *topology) warnNested(peer netip.Addr) {
-	if suppressed, ok := t.limits.turn(0, peer); ok {
+	if suppressed, ok := turns.Take(t.limits, turnKey{network: turns.Network(peer)}); ok {
 		t.logger().Warn("forwarded: a Policy's Wrap inside another Policy's does nothing",
 			"fix", "keep the outermost only, and put all hops into it", "suppressed", suppressed)
 	}
-}
-
-// network is what a warning is counted by: an address's /24 or /48.
-func network(addr netip.Addr) netip.Prefix {
-	if !addr.IsValid() {
-		return netip.Prefix{} // a unix socket
-	}
-	bits := 48
-	if addr.Is4() {
-		bits = 24
-	}
-	p, _ := addr.WithZone("").Prefix(bits) // cannot fail: the bits fit
-	return p
 }
 
 // warning writes one warning's sentences.

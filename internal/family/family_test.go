@@ -1,4 +1,4 @@
-package forwarded
+package family
 
 import (
 	"math/rand/v2"
@@ -21,19 +21,19 @@ func spellings(name string) []string {
 
 func TestFamilyHasEverySpelling(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
-	for _, listed := range familyNames {
-		names := []string{listed}
+	for _, listed := range names {
+		candidates := []string{listed}
 		if strings.HasSuffix(listed, "-") {
-			names = nil
+			candidates = nil
 			for range 300 {
-				names = append(names, listed+randomName(rng))
+				candidates = append(candidates, listed+randomName(rng))
 			}
-			names = append(names, listed+strings.Repeat("x", 10_000), listed+"-", listed+"1")
+			candidates = append(candidates, listed+strings.Repeat("x", 10_000), listed+"-", listed+"1")
 		}
-		for _, name := range names {
+		for _, name := range candidates {
 			for _, spelling := range spellings(name) {
 				header := http.Header{spelling: {"1"}}
-				if Strip(header, nil); len(header) > 0 {
+				if !In(header) {
 					t.Errorf("%.60q passes for something else than %s", spelling, listed)
 				}
 			}
@@ -50,8 +50,7 @@ func TestFamilyNames(t *testing.T) {
 		"X-Client-Verify X-Client-Dn X-Tls-Client-Cert X-Ms-Token-Aad-Access-Token X-Authentik-Username X-Remote-Uid X-Remote-Groups Remote-Groups Remote-Email " +
 		"Remote-Name X-Webauth-User X-Webauth-Role X-Auth-Request-Email Cf-Access-Authenticated-User-Email Proxy") {
 		for _, spelling := range spellings(name) {
-			header, trailer := http.Header{spelling: {"1"}, "Cookie": {"a"}}, http.Header{spelling: {"1"}}
-			if Strip(header, trailer); len(header) != 1 || len(trailer) != 0 {
+			if header := (http.Header{spelling: {"1"}, "Cookie": {"a"}}); !In(header) {
 				t.Errorf("%q passes for something else than %s", spelling, name)
 			}
 		}
@@ -73,7 +72,7 @@ func TestFamilyLeavesTheRest(t *testing.T) {
 		"Sec-Fetch-Site Traceparent X-Request-Id X-Amzn-Trace-Id X-Amzn-Oidc-Data Cf-Ray Cf-Access-Jwt-Assertion X-Csrf-Token X-Requested-With Via Proxy-Authorization " +
 		"X-Real-Ipx Xforwarded-For X-Forwardedfor Forwarded-Fors X-Forward X-Original X-Original-Content-Length X-Originals-For X-Envoy-Attempt-Count X-Webauth X-Authentik Incap-Client X-Ms-Tokens X-Ssl X-Hosts Remote-Users Fly-Forwarded X F Fo Proxy-Connection Cdn-Loop") {
 		header := http.Header{name: {"1"}}
-		if Strip(header, nil); len(header) == 0 {
+		if In(header) {
 			t.Errorf("%s was taken for a forwarding header", name)
 		}
 	}
@@ -86,7 +85,7 @@ func TestFamilyFilter(t *testing.T) {
 	ordinary := strings.Fields("User-Agent Accept Accept-Encoding Accept-Language Cookie Authorization Content-Type Content-Length Referer Origin Cache-Control " +
 		"If-None-Match Sec-Fetch-Site Sec-Fetch-Mode Sec-Ch-Ua Upgrade-Insecure-Requests Traceparent X-Amzn-Trace-Id")
 	for _, name := range ordinary {
-		if forwardingFamily.might(name) {
+		if Might(name) {
 			seen++
 		}
 	}

@@ -1,18 +1,19 @@
-package forwarded
+// Package family knows the names of the forwarding family: headers that say
+// what the next hop should believe.
+package family
 
 import (
 	"net/http"
-	"slices"
 	"strings"
 )
 
-// familyNames is the forwarding family: headers in which some proxy states
+// names is the forwarding family: headers in which some proxy states
 // what its next hop should believe about the client, its connection, its
 // certificate or its identity. Whoever can reach a service can write them.
 // A name that ends in "-" stands for every name that begins with it. Signed
 // tokens (X-Amzn-Oidc-Data, Cf-Access-Jwt-Assertion) are no part of it: their
 // readers verify them.
-var familyNames = []string{
+var names = []string{
 	// the client and its connection
 	"forwarded", "forwarded-for", "forwarded-proto", "forwarded-host", "x-forwarded", "x-forwarded-", "x-real-ip", "x-real-port", "x-real-proto",
 	"x-original-for", "x-original-forwarded-for", "x-original-proto", "x-original-host", "x-original-prefix", "x-original-url",
@@ -44,8 +45,8 @@ type family struct {
 	maybe    [1 << 15 / 64]uint64 // a filter over three letters of a name
 }
 
-// forwardingFamily is never changed after it is made.
-var forwardingFamily = newFamily(familyNames)
+// forwarding is never changed after it is made.
+var forwarding = newFamily(names)
 
 const maxName = 64
 
@@ -107,25 +108,36 @@ func sketch(name string) uint {
 	return i
 }
 
-// might reports whether name is worth a closer look. Most headers are not.
-func (f *family) might(name string) bool {
+// Might reports whether name is worth a closer look, as the names of the
+// family, "Connection" and "Host" are. Most others are not.
+func Might(name string) bool {
 	i := sketch(name)
-	return f.maybe[i/64]&(1<<(i%64)) != 0
+	return forwarding.maybe[i/64]&(1<<(i%64)) != 0
 }
 
-// has reports whether name is in the family, and whether only as an alias.
-func (f *family) has(name string) (member, alias bool) {
-	if !f.might(name) {
+// Has reports whether name is in the family, and whether only as an alias.
+func Has(name string) (member, alias bool) {
+	if !Might(name) {
 		return false, false
 	}
-	return f.look(name)
+	return forwarding.look(name)
+}
+
+// In reports whether a header has a member of the family, aliases included.
+func In(h http.Header) bool {
+	for name := range h {
+		if member, _ := Has(name); member {
+			return true
+		}
+	}
+	return false
 }
 
 func (f *family) look(name string) (member, alias bool) {
 	var buf [maxName]byte
 	n := min(len(name), maxName)
 	for i := range n {
-		buf[i] = fold(name[i])
+		buf[i] = Fold(name[i])
 		alias = alias || buf[i] == '-' && name[i] != '-'
 	}
 	folded := buf[:n]
@@ -140,8 +152,8 @@ func (f *family) look(name string) (member, alias bool) {
 	return false, false
 }
 
-// fold maps every byte that is no letter or digit to "-".
-func fold(c byte) byte {
+// Fold maps every byte that is no letter or digit to "-".
+func Fold(c byte) byte {
 	switch {
 	case 'A' <= c && c <= 'Z':
 		return c | 0x20
@@ -151,42 +163,11 @@ func fold(c byte) byte {
 	return '-'
 }
 
-// folded is what aliases of a name have in common.
-func folded(name string) string {
+// Folded is what aliases of a name have in common.
+func Folded(name string) string {
 	b := []byte(name)
 	for i, c := range b {
-		b[i] = fold(c)
+		b[i] = Fold(c)
 	}
 	return string(b)
 }
-
-// isExtra reports whether name is one of the headers that only this topology
-// knows, or an alias of one.
-func (t *topology) isExtra(name string) bool {
-	return slices.ContainsFunc(t.extra, func(extra string) bool {
-		if len(extra) != len(name) {
-			return false
-		}
-		for i := range len(name) {
-			if fold(name[i]) != extra[i] {
-				return false
-			}
-		}
-		return true
-	})
-}
-
-// Strip removes the whole forwarding family with its aliases from a header
-// and a trailer, either of which may be nil: what a proxy does before it
-// writes its own. It changes the maps in place.
-func Strip(header, trailer http.Header) {
-	for _, h := range []http.Header{header, trailer} {
-		for name := range h {
-			if member, _ := forwardingFamily.has(name); member {
-				delete(h, name)
-			}
-		}
-	}
-}
-
-func splitNames(joined string) []string { return strings.Split(joined, ",") }
