@@ -111,7 +111,7 @@ func TestConfigReportsAllTogetherInFieldOrder(t *testing.T) {
 func TestConfigAcceptsOtherSpellings(t *testing.T) {
 	e, err := redirect.New(redirect.Config{
 		Canonical: "WWW.Example.COM.", Aliases: []string{"Example.COM", "*.Old.Example."}, PlainHosts: []string{"LOCALHOST", "*.Internal"},
-		Exempt: []string{"/", "/a b", "/ü"}, Logger: discard,
+		Exempt: []string{"/", "/a b", "/ü", "/a/b"}, Logger: discard,
 	})
 	require.NoError(t, err)
 	for host, want := range map[string]string{
@@ -127,7 +127,7 @@ func TestConfigAcceptsOtherSpellings(t *testing.T) {
 	for _, path := range []string{"/", "/a%20b", "/%C3%BC"} {
 		assert.Equal(t, redirect.ReasonExempt, e.Decide(plainGet("example.com", path)).Reason, path)
 	}
-	for _, path := range []string{"//", "/a", "/A%20B", "/%2F", "/x/../", "/%C3%BC/"} {
+	for _, path := range []string{"//", "/a", "/A%20B", "/%2F", "/x/../", "/%C3%BC/", "/a%2Fb", "/%61%20b"} {
 		assert.Equal(t, redirect.ReasonRedirected, e.Decide(plainGet("example.com", path)).Reason, path)
 	}
 }

@@ -33,7 +33,7 @@ type turnKey struct {
 }
 
 func (e *Enforcer) log(r *http.Request, v *verdict, suspected bool) {
-	if v.Action == Redirect && !e.greeted.Load() {
+	if v.Action == Redirect && !suspected && !e.greeted.Load() {
 		e.greet(r, v)
 	}
 	line := lines[v.Reason]
@@ -68,7 +68,7 @@ func (e *Enforcer) write(r *http.Request, v *verdict, level slog.Level, message 
 		return
 	}
 	key := turnKey{what: message, network: turns.Network(v.info.Peer.Addr())}
-	if v.site != nil {
+	if v.site != nil && v.site.needs != nil { // one of the Config's
 		key.host = v.site.host
 	}
 	suppressed, ok := turns.Take(&e.turns, key)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -14,6 +13,7 @@ import (
 // with what it knows about it.
 type application struct {
 	policy    *forwarded.Policy
+	guard     *guard // nil: somebody in front decides about https
 	visits    *visits
 	page      string // the URL of the demo's page
 	lastProbe atomic.Pointer[visit]
@@ -31,13 +31,12 @@ func (a *application) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.healthz(w, r)
 		return
 	}
-	arrived := allLines(r)
-	r = r.WithContext(context.WithValue(r.Context(), arrivalKey{}, arrived))
-	a.policy.Wrap(http.HandlerFunc(a.inner)).ServeHTTP(w, r)
+	var inner http.Handler = http.HandlerFunc(a.inner)
+	if a.guard != nil {
+		inner = a.guard.Wrap(inner)
+	}
+	a.policy.Wrap(inner).ServeHTTP(w, arriving(r))
 }
-
-// arrivalKey is for a request's lines as they came, which Wrap changes.
-type arrivalKey struct{}
 
 func (a *application) healthz(w http.ResponseWriter, r *http.Request) {
 	if r.UserAgent() == probeAgent {
@@ -56,11 +55,8 @@ func (a *application) inner(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no health check has come yet", http.StatusServiceUnavailable)
 		return
 	}
-	arrived, _ := r.Context().Value(arrivalKey{}).(http.Header)
-	v := visit{Arrived: arrived, Handed: allLines(r), Believed: a.explain(r)}
-	if v.Believed.Info.Complete { // past the balancer, it is anybody's word
-		v.TraceID = arrived.Get("X-Amzn-Trace-Id")
-	}
+	v := visit{Arrived: arrivedLines(r), Handed: allLines(r), Believed: a.explain(r)}
+	v.trace()
 	a.answer(w, r, v)
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/knownhops/knownhops/forwarded"
 	"github.com/knownhops/knownhops/proxy/albtest"
@@ -39,8 +40,17 @@ type ways struct {
 	Inner       string // the application, where the proxy connects to it
 }
 
+// Secure is the balancer's listener 443 as a URL.
+func (w ways) Secure() string { return "https://" + w.HTTPS }
+
+// local names an address of this machine as the chain's proxies do, which
+// answer for no address.
+func local(url string) string { return strings.Replace(url, "127.0.0.1", "localhost", 1) }
+
 // hosts are all names that the applications know as their own.
-var hosts = []string{hostWeb, host443, hostDown, hostNginx, hostFixed, "127.0.0.1", "localhost"}
+var hosts = []string{
+	hostWeb, hostAlias, host443, hostDown, hostNginx, hostFixed, hostLoop, hostInside, "127.0.0.1", "localhost",
+}
 
 // start brings everything up, from the inside out, and lets the balancer probe
 // its targets once. Whatever fails, nothing is left behind.
@@ -58,8 +68,8 @@ func start(ctx context.Context, cfg config) (*demo, error) {
 	return d, nil
 }
 
-// maxParts bounds how many parts can fail at once: six servers and nginx.
-const maxParts = 7
+// maxParts bounds how many parts can fail at once: seven servers and nginx.
+const maxParts = 8
 
 // prepare finds what the rest stands on: nginx, a place for files, a port for
 // the page.
@@ -79,8 +89,7 @@ func (d *demo) prepare(context.Context) (err error) {
 	return nil
 }
 
-// application is one with these proxies in front, nearest first. This is all
-// that a service behind a balancer configures.
+// application is one with these proxies in front, nearest first.
 func (d *demo) application(hops ...forwarded.Hop) (*application, error) {
 	policy, err := forwarded.New(forwarded.Config{Hops: hops, Hosts: hosts, Logger: d.logs.logger()})
 	if err != nil {
@@ -110,7 +119,8 @@ func (d *demo) door(h http.Handler) (url string, err error) {
 }
 
 // startBalancer puts the balancer in front of every site. It forwards by host
-// name, and whatever it does not know to the first.
+// name, and whatever it does not know to the first. Its listener 80 redirects,
+// but for one name, which is left to the proxy.
 func (d *demo) startBalancer(context.Context) (err error) {
 	secure := albtest.Listener{Port: 443, TLS: &albtest.TLS{}, Default: albtest.ForwardTo(d.sites[0].Group)}
 	groups := make(map[string]albtest.TargetGroup)
@@ -122,8 +132,13 @@ func (d *demo) startBalancer(context.Context) (err error) {
 			Action:     albtest.ForwardTo(s.Group),
 		})
 	}
+	plain := albtest.Listener{Port: 80, Default: albtest.ToHTTPS(), Rules: []albtest.Rule{{
+		Priority:   1,
+		Conditions: []albtest.Condition{albtest.HostHeader{hostAlias}},
+		Action:     albtest.ForwardTo(d.sites[0].Group),
+	}}}
 	d.balancer, err = albtest.New(albtest.Config{
-		Listeners:    []albtest.Listener{secure, {Port: 80, Default: albtest.ToHTTPS()}},
+		Listeners:    []albtest.Listener{secure, plain},
 		TargetGroups: groups,
 		ClientAddr:   visitor,
 	})

@@ -3,13 +3,13 @@ package main
 import (
 	"cmp"
 	"crypto/tls"
-	"fmt"
 	"html/template"
 	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/knownhops/knownhops/proxy/albtest"
+	"github.com/knownhops/knownhops/redirect"
 )
 
 // A journey is all that is known about the way of one request.
@@ -21,7 +21,9 @@ type journey struct {
 	Stations []station
 	Stages   []stage
 	Rows     []row
-	Believed template.HTML // the application's explanation; "": the request did not reach it
+	Ruling   *ruling       // about https; nil: nobody made one
+	Believer string        // whose explanation it is
+	Believed template.HTML // "": the request reached nobody who explains
 
 	// LogOfAnother says that LogLine is about an equal failure a moment before:
 	// the proxy writes one line a second for each reason.
@@ -34,10 +36,10 @@ func (d *demo) travel(s scene, r *http.Request) (journey, error) {
 	if err != nil {
 		return journey{}, err
 	}
-	visit := d.visits.find(func(v visit) bool { return fmt.Sprint(v.Number) == o.Answer.Header.Get(visitHeader) })
-	j := d.journey(d.entry(func(e albtest.Entry) bool { return e.Client.Port() == o.Port }), visit)
+	visit := d.visits.told(o.Answer.Header.Get(visitHeader))
+	j := d.journey(d.entry(func(e albtest.Entry) bool { return e.Client.Port() == o.Port }), visit, d.ruled(o.Answer.Header))
 	j.Scene, j.Answer = &s, o.Text()
-	if j.Entry == nil && visit.Handed != nil {
+	if j.Entry == nil && (visit == nil || visit.Handed != nil) {
 		j.Stages = append([]stage{{"Sent by the client", o.Sent}}, j.Stages...)
 		j.Rows = rows(j.Stages)
 	}
@@ -49,7 +51,7 @@ func (d *demo) complaint(traceID string) (line string, ofAnother bool) {
 	if lines := d.logs.with(`request_id="` + traceID + `"`); len(lines) > 0 {
 		return lines[0], false
 	}
-	if lines := d.logs.with("level=ERROR"); len(lines) > 0 {
+	if lines := d.logs.with("request_id="); len(lines) > 0 {
 		return lines[len(lines)-1], true
 	}
 	return "", false
@@ -65,29 +67,39 @@ func (d *demo) entry(meant func(albtest.Entry) bool) *albtest.Entry {
 	return nil
 }
 
-// journey puts together what the balancer and an application saw. Each may be
-// nil, but not both.
-func (d *demo) journey(e *albtest.Entry, v *visit) journey {
-	j := journey{Entry: e}
+// journey puts together what the balancer and an application saw, and what was
+// decided about https. Each may be nil, but not all of them.
+func (d *demo) journey(e *albtest.Entry, v, ruled *visit) journey {
+	j := journey{Entry: e, Ruling: d.rulingOn(e, ruled)}
 	if e != nil {
-		j.Stations = d.stations(*e, v)
+		j.Stations = d.stations(*e, v, ruled)
 		j.Stages = append(j.Stages, stage{"Sent by the client", head(e.Sent)})
 		if e.Got != "" {
 			j.Stages = append(j.Stages, stage{"Written by the balancer", head(e.Got)})
 		}
-		if e.AnsweredBy == albtest.ByTarget && v == nil {
+		if e.AnsweredBy == albtest.ByTarget && v == nil && !answersItself(ruled) {
 			j.LogLine, j.LogOfAnother = d.complaint(e.TraceID)
 		}
 	}
-	if v != nil {
-		j.Stages = append(j.Stages, stage{d.arrival(e), v.Arrived})
-		if v.Handed != nil {
-			j.Stages = append(j.Stages, stage{"Handed on to its handlers", v.Handed})
-		}
-		j.Believed = mainOf(v.Believed.HTML())
+	switch {
+	case v != nil:
+		j.arrive(d.arrival(e), "the application", v)
+	case answersItself(ruled):
+		j.arrive(d.arrivalAtGuard(e, ruled), ruled.Part, ruled)
 	}
 	j.Rows = rows(j.Stages)
 	return j
+}
+
+// arrive ends the journey with what its last part saw of it.
+func (j *journey) arrive(title, believer string, v *visit) {
+	if title != "" {
+		j.Stages = append(j.Stages, stage{title, v.Arrived})
+	}
+	if v.Handed != nil {
+		j.Stages = append(j.Stages, stage{"Handed on to its handlers", v.Handed})
+	}
+	j.Believer, j.Believed = believer, mainOf(v.Believed.HTML())
 }
 
 // arrival is the title of what arrived at an application.
@@ -98,6 +110,18 @@ func (d *demo) arrival(e *albtest.Entry) string {
 	return "Written by " + d.front(e.Group)
 }
 
+// arrivalAtGuard is the title of what arrived where it ended. The proxy gets
+// what the balancer has written, of which there is a stage already.
+func (d *demo) arrivalAtGuard(e *albtest.Entry, ruled *visit) string {
+	switch {
+	case e == nil:
+		return "Arrived at " + ruled.Part
+	case ruled.Part == d.front(e.Group):
+		return ""
+	}
+	return d.arrival(e)
+}
+
 // A station is a part of the chain, and what it did.
 type station struct {
 	Name, Address, Did string
@@ -105,7 +129,7 @@ type station struct {
 }
 
 // stations are where a request was that came through the balancer.
-func (d *demo) stations(e albtest.Entry, v *visit) []station {
+func (d *demo) stations(e albtest.Entry, v, ruled *visit) []station {
 	front := d.front(e.Group)
 	list := []station{
 		{"client", e.Client.Addr().String(), "sent " + firstLine(e.Sent), "plain"},
@@ -116,7 +140,15 @@ func (d *demo) stations(e albtest.Entry, v *visit) []station {
 	if v != nil {
 		return list
 	}
+	if answersItself(ruled) && ruled.Part != front {
+		list[3].Did, list[3].Tone = did(*ruled.Ruling), toneOf(*ruled.Ruling)
+		return list
+	}
 	list[3].Did, list[3].Tone = "was not reached", "gone"
+	if answersItself(ruled) {
+		list[2].Did, list[2].Tone = did(*ruled.Ruling), toneOf(*ruled.Ruling)
+		return list
+	}
 	if e.AnsweredBy == albtest.ByTarget {
 		list[2].Did, list[2].Tone = "answered "+e.TargetStatusCode.String()+" itself", "bad"
 		return list
@@ -124,6 +156,13 @@ func (d *demo) stations(e albtest.Entry, v *visit) []station {
 	list[1].Did, list[1].Tone = "answered "+e.ELBStatusCode.String()+" itself", "bad"
 	list[2].Did, list[2].Tone = "was not reached", "gone"
 	return list
+}
+
+func toneOf(r redirect.Decision) string {
+	if r.Action == redirect.Refuse {
+		return "bad"
+	}
+	return "good"
 }
 
 // front is what stands behind the balancer in a group.

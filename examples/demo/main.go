@@ -9,17 +9,20 @@
 //	client ─► Application Load Balancer ─► proxy ─► application
 //
 // The balancer is package albtest: listener 443 ends TLS and forwards by host
-// name, listener 80 redirects to it, five target groups are probed. The proxy is
-// package proxy in nginx's place, on port 80 of an instance; behind it is an
-// application that uses package forwarded. Other instances show what goes
-// wrong: one whose application is down, one on whose port 443 nobody listens,
-// and nginx with and without the line that overwrites the client's scheme.
+// name, listener 80 redirects to it, six target groups are probed. The proxy is
+// package proxy in nginx's place, on port 80 of an instance, with package
+// redirect around it; behind it is an application that uses package forwarded.
+// Other instances show what goes wrong: one whose application is down, one on
+// whose port 443 nobody listens, and nginx with and without the line that
+// overwrites the client's scheme. Behind nginx the applications decide about
+// https themselves, one of them with a wrong idea of what nginx does.
 //
 // What can be tried is printed at the start, as curl lines with what each will
 // show. The page, on a port of its own beside the chain, has the same as links,
 // and tells about each request what the client sent, what the balancer's log
-// says, what each proxy wrote, and what the application believed and why. It
-// also has the state of the target groups.
+// says, what each proxy wrote, who decided about https, for which reason and by
+// what signs, and what the application believed and why. It also has the state
+// of the target groups.
 //
 // # Addresses
 //

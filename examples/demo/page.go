@@ -45,23 +45,29 @@ func (d *demo) showEntry(w http.ResponseWriter, r *http.Request) {
 	n, err := strconv.Atoi(r.PathValue("number"))
 	if log := d.balancer.Log(); err == nil && n > 0 && n <= len(log) {
 		e := log[n-1]
-		j := d.journey(&e, d.visits.traced(e.TraceID))
+		seen, ruled := d.visits.traced(e.TraceID)
+		j := d.journey(&e, seen, ruled)
 		d.send(w, &j, "")
 		return
 	}
 	http.NotFound(w, r)
 }
 
-// showVisit is about a request that reached an application.
+// showVisit is about a request that reached the application or a guard.
 func (d *demo) showVisit(w http.ResponseWriter, r *http.Request) {
-	n, _ := strconv.Atoi(r.PathValue("number"))
-	v := d.visits.number(n)
+	v := d.visits.told(r.PathValue("number"))
 	if v == nil {
 		http.Error(w, "there is no such visit, or it is forgotten", http.StatusNotFound)
 		return
 	}
 	e := d.entry(func(e albtest.Entry) bool { return v.TraceID != "" && e.TraceID == v.TraceID })
-	j := d.journey(e, v)
+	seen, ruled := d.visits.traced(v.TraceID)
+	if v.Ruling == nil {
+		seen = v
+	} else {
+		ruled = v
+	}
+	j := d.journey(e, seen, ruled)
 	d.send(w, &j, "")
 }
 
@@ -148,4 +154,4 @@ func style() template.HTML {
 	return template.HTML("<style>" + inner + "</style>")
 }
 
-var pageTemplate = template.Must(template.New("").Funcs(template.FuncMap{"style": style}).Parse(pageText))
+var pageTemplate = template.Must(template.New("").Funcs(template.FuncMap{"style": style, "local": local}).Parse(pageText))

@@ -21,8 +21,8 @@ stands beside it. Choose a request and see what becomes of it on its way.</p>
 
 {{define "ways"}}
 <h1>Come in yourself</h1>
-<p>With a browser, at <a href="https://{{.Ways.HTTPS}}/">the balancer's listener 443</a> (its certificate was made a moment ago, and the browser warns),
-<a href="{{.Ways.Proxy}}/">the proxy</a> past the balancer, or <a href="{{.Ways.App}}/">the application</a> past both; you are sent back here, to the page about your visit.
+<p>With a browser, at <a href="{{local .Ways.Secure}}/">the balancer's listener 443</a> (its certificate was made a moment ago, and the browser warns),
+<a href="{{local .Ways.Proxy}}/">the proxy</a> past the balancer, both by the name localhost, since they answer for no address, or <a href="{{.Ways.App}}/">the application</a> past both; you are sent back here, to the page about your visit.
 With curl, as each scene shows; the balancer's log below has a link to every request.</p>
 {{end}}
 
@@ -43,6 +43,15 @@ With curl, as each scene shows; the balancer's log below has a link to every req
 <div><dt>target_status_code</dt><dd>{{.TargetStatusCode}}</dd><dd class="why">{{with .Target}}{{.}}{{else}}no target was picked{{end}}</dd></div>
 <div><dt>Action</dt><dd>{{.Action}}</dd><dd class="why">{{with .RedirectURL}}to {{.}}{{end}}{{with .Group}}to group {{.}}{{end}}, {{if .Rule}}by rule {{.Rule}}{{else}}by the default{{end}} of listener {{.Listener}}</dd></div>
 </dl>{{end}}
+{{with .Ruling}}<h2>Who decides about https</h2>
+<dl class="answers">
+<div><dt>Decided by</dt><dd>{{.By}}</dd><dd class="why">{{.Did}}</dd></div>
+{{if .Reason}}<div><dt>Reason</dt><dd><code>{{.Reason}}</code></dd></div>{{end}}
+{{if .Signals}}<div><dt>Signs that the client used https</dt>{{range .Signals}}<dd class="sign"><code>{{.}}</code></dd>{{end}}</div>{{end}}
+</dl>
+{{with .Fix}}<p><b>What to change:</b> {{.}}.</p>{{end}}
+{{with .Log}}<pre class="box wrapped">{{.}}</pre>
+<p class="small">From the log, which has one line a minute for each reason, network and host.</p>{{end}}{{end}}
 {{with .LogLine}}<h2>The proxy's log</h2>
 <pre class="box wrapped">{{.}}</pre>
 {{if $.LogOfAnother}}<p class="small">This line is about an equal failure a moment ago, such as that of a health check: the proxy writes one a second for each reason.</p>{{end}}{{end}}
@@ -50,7 +59,7 @@ With curl, as each scene shows; the balancer's log below has a link to every req
 <table class="journey"><thead><tr><th scope="col">Header{{range $.Stages}}<th scope="col">{{.Title}}{{end}}</tr></thead><tbody>
 {{range .}}<tr{{if .Changed}} class="changed"{{end}}><th scope="row">{{.Name}}</th>{{range $i, $cell := .Cells}}<td class="code" data-stage="{{(index $.Stages $i).Title}}">{{if $cell}}{{$cell}}{{else}}<span class="nothing">not there</span>{{end}}</td>{{end}}</tr>
 {{end}}</tbody></table>{{end}}
-{{with .Believed}}<h2 class="part">What the application believes, and why</h2>
+{{with .Believed}}<h2 class="part">What {{$.Believer}} believes, and why</h2>
 {{.}}{{end}}
 {{end}}
 
@@ -81,7 +90,7 @@ pre.box { background: var(--card); border: 1px solid var(--line); max-height: 18
 .scene p { margin: 0 0 .5rem; } .scene p:last-child { margin: 0; }
 .chain .did { font-size: .88rem; color: var(--tone); overflow-wrap: anywhere; } .chain .plain .did { color: var(--soft); }
 .small { font-size: .85rem; color: var(--soft); } th .small, td .small { display: block; font-weight: 400; } .nothing { color: var(--soft); font-style: italic; }
-.warning { max-width: none; } .answers div { flex: 1 1 11rem; } .answers dd { font-size: 1rem; }
+.warning { max-width: none; } .answers div { flex: 1 1 11rem; } .answers dd { font-size: 1rem; } .answers dd.sign { font-weight: 400; } .answers + p { margin-top: .75rem; }
 .list th, .list td.code, .list .verdict { white-space: nowrap; }
 .journey { table-layout: fixed; } .journey thead th:first-child { width: 11.5rem; } .journey td { white-space: pre-line; }
 .journey tr { color: var(--soft); } .journey tr.changed { color: var(--ink); } .journey tr.changed th { color: var(--gone); }

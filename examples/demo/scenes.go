@@ -1,12 +1,15 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // scenes are everything that there is to try on this demo, in an order that
 // tells a story.
 func (d *demo) scenes() []scene {
 	var list []scene
-	for _, act := range [][]scene{d.visitors(), d.forgeries(), d.shortcuts(), d.failures(), d.nginxes()} {
+	for _, act := range [][]scene{d.visitors(), d.redirects(), d.forgeries(), d.shortcuts(), d.failures(), d.nginxes()} {
 		list = append(list, act...)
 	}
 	return list
@@ -28,11 +31,29 @@ func (d *demo) visitors() []scene {
 	program := d.through(hostWeb, "json", "For programs", "Accept: application/json")
 	program.Says = "The same explanation as JSON."
 	program.Shows = []string{`"client": "203.0.113.10",`, `"scheme": "https",`}
-	return []scene{ordinary, {
-		Name: "http", Title: "Redirected to https", URL: "http://" + hostWeb + "/cart?item=1", To: d.ways.HTTP, Head: true,
+	return []scene{ordinary, program}
+}
+
+// redirects are who sends people to https, and where that ends.
+func (d *demo) redirects() []scene {
+	arrives := d.through(hostWeb, "http-arrives", "Where the balancer's redirect leads")
+	arrives.URL = "https://" + hostWeb + ":443/cart?item=1"
+	arrives.Says = "The address that the balancer's redirect names. The proxy enforces https too, finds that you used it, and lets you pass (passed_https). Two rules, one redirect: the outermost decides, and the inner one never sees what it would redirect."
+	arrives.Shows = []string{believed, "scheme X-Forwarded-Proto[-1] https known"}
+
+	alias := d.through(hostAlias, "alias-https", "https by another name")
+	alias.Head, alias.URL = true, alias.URL+"cart?item=1"
+	alias.Says = "Now it is https, and the host is an alias: the proxy redirects to the canonical one (host_redirected). Scheme first, host second is what preloading asks for, and the alias gets to send its HSTS."
+	alias.Shows = []string{"HTTP/1.1 301 Moved Permanently", "Location: https://www.example.com/cart?item=1", "Strict-Transport-Security: max-age=3600"}
+	return []scene{{
+		Name: "http", Title: "Redirected by the balancer", URL: "http://" + hostWeb + "/cart?item=1", To: d.ways.HTTP, Head: true,
 		Says:  "Listener 80 redirects by itself: no target is asked. So nobody behind the balancer has to, and nothing can loop. The balancer names the port even where it is the usual one.",
 		Shows: []string{"HTTP/1.1 301 Moved Permanently", "Server: awselb/2.0", "Location: https://www.example.com:443/cart?item=1"},
-	}, program}
+	}, arrives, {
+		Name: "http-ours", Title: "Redirected by the proxy", URL: "http://" + hostAlias + "/cart?item=1", To: d.ways.HTTP, Head: true,
+		Says:  "For this name listener 80 forwards, so the proxy decides: you used http (redirected). No cache may keep the answer. The cookie is one that browsers neither take from http nor send over it: if it ever comes back, this was a loop.",
+		Shows: []string{"HTTP/1.1 301 Moved Permanently", "Location: https://example.com/cart?item=1", "Cache-Control: private, no-store", "Set-Cookie: __Host-https-redirect=1; Path=/; Max-Age=60; Secure;"},
+	}, alias}
 }
 
 // forgeries go through the balancer, which passes most of them on.
@@ -54,18 +75,28 @@ func (d *demo) forgeries() []scene {
 	host.Shows = []string{`host "www.example.com" www.example.com known`}
 
 	foreign := d.through(hostWeb, "foreign-host", "A Host that is not ours", "Host: evil.example")
-	foreign.Says = "The balancer forwards what it has no rule for to its default group. Config.Hosts does not list this name, so no link is ever built with it."
-	foreign.Shows = []string{believed, `host "evil.example" host_not_allowed`, "W11:"}
+	foreign.Head = true
+	foreign.Says = "The balancer forwards what it has no rule for to its default group. Config.Hosts does not list this name, so no link is ever built with it, and the proxy answers for its own names only (unknown_host): no Location, and nothing that tells which names those are."
+	foreign.Shows = []string{"HTTP/1.1 421 Misdirected Request", "Misdirected Request: this server does not answer for that host"}
 	return []scene{client, alias, scheme, host, foreign}
 }
 
 // shortcuts leave parts of the chain out.
 func (d *demo) shortcuts() []scene {
 	forged := []string{"X-Forwarded-For: 6.6.6.6", "X-Forwarded-Proto: https"}
+	proxy := strings.TrimPrefix(d.ways.Proxy, "http://")
 	return []scene{{
-		Name: "past-balancer", Title: "Past the balancer, to the proxy", URL: d.ways.Proxy + "/", Lines: forged,
-		Says:  "The instance's own address. For the proxy, who connects is no declared hop, and so the client: it tells the application that, and nothing of what was forged.",
+		Name: "past-balancer", Title: "Past the balancer, to the proxy", URL: "http://" + hostInside + "/", To: proxy, Lines: forged,
+		Says:  "The instance's own port, by a name from PlainHosts, which is served over http. For the proxy, who connects is no declared hop, and so the client: it tells the application that, and nothing of what was forged.",
 		Shows: []string{believed, "scheme X-Forwarded-Proto[-1] http known"},
+	}, {
+		Name: "past-balancer-ip", Title: "Past the balancer, by address", URL: d.ways.Proxy + "/", Head: true,
+		Says:  "A redirect to https and this address would lead to where nobody has a certificate; one to the site's name would tell scanners what is behind the address. So neither: 421, without a Location (ip_host).",
+		Shows: []string{"HTTP/1.1 421 Misdirected Request", "Misdirected Request: this server does not answer for that host"},
+	}, {
+		Name: "past-balancer-name", Title: "Past the balancer, by the site's name", URL: "http://" + hostWeb + "/", To: proxy, Lines: forged, Head: true,
+		Says:  "The name has a certificate, at the balancer, and that is where the redirect leads. That a header says https makes nothing pass. It is a sign, though, that a proxy was forgotten, so the log says how to declare it.",
+		Shows: []string{"HTTP/1.1 301 Moved Permanently", "Location: https://www.example.com/"},
 	}, {
 		Name: "past-proxy", Title: "Past everybody, to the application", URL: d.ways.App + "/", Lines: forged,
 		Says:  "The other end of the socket is no declared hop, so it is the client. Nobody vouches for the headers, and both are removed.",
@@ -76,7 +107,7 @@ func (d *demo) shortcuts() []scene {
 		Shows: []string{"client 6.6.6.6 forwarded", "scheme X-Forwarded-Proto[-1] https known"},
 	}, {
 		Name: "health-check", Title: "The balancer's last health check", URL: d.ways.App + "/last-health-check",
-		Says:  "The balancer speaks for itself, as " + probeAgent + ", and writes no forwarding header. There is no client: the proxy says so, and nobody takes the balancer's address for one.",
+		Says:  "The balancer speaks for itself, as " + probeAgent + ", and writes no forwarding header. There is no client: the proxy says so, and nobody takes the balancer's address for one. It asks for an address, so it is let by what decides about https, and is neither redirected nor refused.",
 		Shows: []string{"entry alb X-Forwarded-For[-2] unknown", "client unknown", "scheme X-Forwarded-Proto[-1] unknown"},
 	}}
 }
@@ -99,11 +130,28 @@ func (d *demo) failures() []scene {
 // nginxes show the line that decides whether the client's scheme survives.
 func (d *demo) nginxes() []scene {
 	own := d.through(hostNginx, "nginx", "nginx overwrites the scheme")
-	own.Says = fmt.Sprintf("proxy_set_header X-Forwarded-Proto %s turns the https that the balancer wrote into http. The application was told that this nginx does so: the scheme is unknown to it. Unknown is not http, so nothing redirects on it, and nothing loops.", schemeOwn)
+	own.Says = fmt.Sprintf("proxy_set_header X-Forwarded-Proto %s turns the https that the balancer wrote into http. The application was told that this nginx does so: the scheme is unknown to it. Unknown is not http, so it passes with a warning (unknown_scheme), and nothing loops.", schemeOwn)
 	own.Shows = []string{believed, "scheme X-Forwarded-Proto[-1] unknown scheme_lost", "overwritten:"}
 
 	fixed := d.through(hostFixed, "nginx-fixed", "nginx passes the scheme")
 	fixed.Says = fmt.Sprintf("With %s instead, and Proto: forwarded.Passes() in the application, the balancer's word arrives.", schemePasses)
 	fixed.Shows = []string{believed, "scheme X-Forwarded-Proto[-1] https known"}
-	return []scene{own, fixed}
+	return append([]scene{own, fixed}, d.loops()...)
+}
+
+// loops are two requests of one browser, whose https is hidden from the
+// application. The line says that it sends what browsers send to https only.
+func (d *demo) loops() []scene {
+	browser := []string{"Sec-Fetch-Site: none", "Sec-Fetch-Dest: document"}
+	first := d.through(hostLoop, "loop-1", "A loop, at request 1", browser...)
+	first.Head = true
+	first.Says = "nginx overwrites the scheme here too, but the application was told that it passes it: your https is http to it, and it redirects you to where you are. " +
+		"At this first request already, two signs say that you used https: what browsers send to https only, and the port that the balancer wrote. The log names the hop and the fix."
+	first.Shows = []string{"HTTP/1.1 301 Moved Permanently", "Location: https://loop.example.com/", "Set-Cookie: __Host-https-redirect=1;"}
+
+	second := d.through(hostLoop, "loop-2", "A loop, broken at request 2", append(browser, "Cookie: __Host-https-redirect=1")...)
+	second.Head = true
+	second.Says = "The browser follows, and brings the cookie that it would have kept from http. That is proof (loop_broken): an error that somebody reads, instead of twenty redirects. It is no pass: whoever can change plain http could send the cookie too."
+	second.Shows = []string{"HTTP/1.1 500 Internal Server Error", "Cache-Control: private, no-store", "This site cannot be reached: it would redirect you to the page that you are on"}
+	return []scene{first, second}
 }

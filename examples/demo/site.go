@@ -23,13 +23,17 @@ type site struct {
 	backend *forwarded.Policy // of the application behind it; nil: there is none
 }
 
-// The hosts, each of which reaches the balancer.
+// The hosts, each of which reaches the balancer, but for the last.
 const (
 	hostWeb   = "www.example.com"
+	hostAlias = "example.com"
 	host443   = "port443.example.com"
 	hostDown  = "down.example.com"
 	hostNginx = "nginx.example.com"
 	hostFixed = "fixed.example.com"
+	hostLoop  = "loop.example.com"
+
+	hostInside = "web.internal" // for programs inside, over http
 )
 
 // instance is the machine with the proxy and the application.
@@ -56,7 +60,7 @@ func (d *demo) buildWeb(context.Context) error {
 	if d.ways.App, err = d.door(app); err != nil {
 		return err
 	}
-	front, err := d.proxy(d.ways.Inner)
+	front, err := d.proxy(d.ways.Inner, hostWeb, hostAlias)
 	if err != nil {
 		return err
 	}
@@ -65,7 +69,7 @@ func (d *demo) buildWeb(context.Context) error {
 	}
 	d.sites = append(d.sites, site{
 		Host: hostWeb, Group: "web-80", Front: "the proxy", backend: app.policy,
-		About: "Our proxy, with the application behind it.",
+		About: "Our proxy, which decides about https, with the application behind it.",
 		group: group(albtest.Target{Handler: front, IP: instance}),
 	}, site{
 		Host: host443, Group: "web-443",
@@ -86,7 +90,7 @@ const nobody = "http://127.0.0.1:1"
 
 // buildDown makes the instance whose application has ended.
 func (d *demo) buildDown(context.Context) error {
-	front, err := d.proxy(nobody)
+	front, err := d.proxy(nobody, hostDown)
 	d.sites = append(d.sites, site{
 		Host: hostDown, Group: "down", Front: "the proxy",
 		About: "Our proxy; the application behind it is down.",
@@ -95,8 +99,10 @@ func (d *demo) buildDown(context.Context) error {
 	return err
 }
 
-// proxy is what stands in nginx's place. It believes the balancer.
-func (d *demo) proxy(upstream string) (http.Handler, error) {
+// proxy is what stands in nginx's place. It believes the balancer, and decides
+// about https. Health checks are the application's: they ask for an address, and
+// so pass by the guard, which would refuse them.
+func (d *demo) proxy(upstream, canonical string, aliases ...string) (http.Handler, error) {
 	hops, err := forwarded.New(forwarded.Config{
 		Hops: []forwarded.Hop{forwarded.ALB(albtest.Subnets()...)}, Hosts: hosts, Logger: d.logs.logger(),
 	})
@@ -108,16 +114,29 @@ func (d *demo) proxy(upstream string) (http.Handler, error) {
 		return nil, err
 	}
 	d.closers = append(d.closers, func() error { return p.Shutdown(context.Background()) })
-	return p, nil
+	g, err := d.guard("the proxy", hops, canonical, aliases...)
+	if err != nil {
+		return nil, err
+	}
+	guarded := hops.Wrap(g.Wrap(p))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == probePath {
+			p.ServeHTTP(w, r)
+			return
+		}
+		guarded.ServeHTTP(w, arriving(r))
+	}), nil
 }
 
-// buildNginx makes two instances with nginx, one of which overwrites what the
-// balancer wrote.
+// buildNginx makes instances with nginx, some of which overwrite what the
+// balancer wrote. The applications behind them decide about https.
 func (d *demo) buildNginx(ctx context.Context) error {
 	sites := []site{{
 		Host: hostNginx, Group: "nginx", About: "nginx, which overwrites X-Forwarded-Proto with its own $scheme.",
 	}, {
 		Host: hostFixed, Group: "nginx-fixed", About: "nginx, which passes X-Forwarded-Proto on.",
+	}, {
+		Host: hostLoop, Group: "nginx-loop", About: "nginx, which overwrites X-Forwarded-Proto, although the application was told that it passes.",
 	}}
 	build := d.imitateNginx
 	if d.cfg.nginx {
@@ -128,7 +147,12 @@ func (d *demo) buildNginx(ctx context.Context) error {
 	return err
 }
 
-var nginxSchemes = []nginxScheme{schemeOwn, schemePasses}
+// nginxSchemes are what each nginx does, and what its application was told.
+var nginxSchemes = []struct{ does, told nginxScheme }{
+	{schemeOwn, schemeOwn},
+	{schemePasses, schemePasses},
+	{schemeOwn, schemePasses},
+}
 
 // nginxHop is what an application says of the nginx in front of it.
 func nginxHop(from string, scheme nginxScheme) forwarded.Hop {
@@ -139,11 +163,21 @@ func nginxHop(from string, scheme nginxScheme) forwarded.Hop {
 	return hop
 }
 
+// guarded is an application that decides about https itself.
+func (d *demo) guarded(canonical string, hops ...forwarded.Hop) (*application, error) {
+	app, err := d.application(hops...)
+	if err != nil {
+		return nil, err
+	}
+	app.guard, err = d.guard("the application", app.policy, canonical)
+	return app, err
+}
+
 func (d *demo) imitateNginx(_ context.Context, sites []site) error {
 	transport := &http.Transport{DisableCompression: true}
 	d.closers = append(d.closers, func() error { transport.CloseIdleConnections(); return nil })
 	for i, scheme := range nginxSchemes {
-		app, err := d.application(nginxHop("127.0.0.1", scheme), forwarded.ALB(albtest.Subnets()...))
+		app, err := d.guarded(sites[i].Host, nginxHop("127.0.0.1", scheme.told), forwarded.ALB(albtest.Subnets()...))
 		if err != nil {
 			return err
 		}
@@ -151,19 +185,19 @@ func (d *demo) imitateNginx(_ context.Context, sites []site) error {
 		if err != nil {
 			return err
 		}
-		front := imitation(upstream, scheme, transport)
+		front := imitation(upstream, scheme.does, transport)
 		sites[i].Front, sites[i].backend = "nginx (imitated)", app.policy
 		sites[i].group = group(albtest.Target{Handler: front})
 	}
 	return nil
 }
 
-// runNginx has one nginx serve both. The balancer's connections to a program of
+// runNginx has one nginx serve them all. The balancer's connections to a program of
 // its own come from 127.0.0.1, so nginx's come through sockets.
 func (d *demo) runNginx(ctx context.Context, sites []site) error {
 	var servers []nginxServer
 	for i, scheme := range nginxSchemes {
-		app, err := d.application(nginxHop("unix", scheme), forwarded.ALB("127.0.0.1"))
+		app, err := d.guarded(sites[i].Host, nginxHop("unix", scheme.told), forwarded.ALB("127.0.0.1"))
 		if err != nil {
 			return err
 		}
@@ -177,7 +211,7 @@ func (d *demo) runNginx(ctx context.Context, sites []site) error {
 		if err != nil {
 			return err
 		}
-		servers = append(servers, nginxServer{addr: addr, socket: socket, scheme: scheme})
+		servers = append(servers, nginxServer{addr: addr, socket: socket, scheme: scheme.does})
 		sites[i].Front, sites[i].backend = "nginx", app.policy
 		sites[i].group = group(albtest.Target{Addr: addr})
 	}

@@ -1,20 +1,34 @@
 package main
 
 import (
+	"context"
 	"net/http"
 	"slices"
+	"strconv"
 	"sync"
 
 	"github.com/knownhops/knownhops/forwarded"
+	"github.com/knownhops/knownhops/redirect"
 )
 
-// A visit is a request that reached an application.
+// A visit is a request at a part of the chain: at the application's handlers, or
+// where it is decided about https.
 type visit struct {
 	Number   int
-	TraceID  string      // which the balancer gave it; "": it did not come that way
-	Arrived  http.Header // as the last proxy wrote it
-	Handed   http.Header // as handlers get it; nil: it was a health check, which goes to none
+	Part     string             // where it is decided about https
+	Ruling   *redirect.Decision // nil: the visit is to the handlers
+	TraceID  string             // which the balancer gave it; "": it did not come that way
+	Arrived  http.Header        // as the last proxy wrote it
+	Handed   http.Header        // as handlers get it; nil: it went to none
 	Believed forwarded.Explanation
+}
+
+// trace takes the balancer's word for what it is about. Past the balancer, that
+// is anybody's word.
+func (v *visit) trace() {
+	if v.Believed.Info.Complete {
+		v.TraceID = v.Arrived.Get("X-Amzn-Trace-Id")
+	}
 }
 
 // visits are the latest.
@@ -53,11 +67,35 @@ func (v *visits) number(n int) *visit {
 	return v.find(func(x visit) bool { return x.Number == n })
 }
 
-func (v *visits) traced(id string) *visit {
+// told is the visit that an answer's header names, or nil.
+func (v *visits) told(number string) *visit {
+	n, _ := strconv.Atoi(number)
+	return v.number(n)
+}
+
+// traced returns what the application saw of the balancer's request, and what
+// was decided about it. Each may be nil.
+func (v *visits) traced(id string) (seen, ruled *visit) {
 	if id == "" {
-		return nil
+		return nil, nil
 	}
-	return v.find(func(x visit) bool { return x.TraceID == id })
+	seen = v.find(func(x visit) bool { return x.TraceID == id && x.Ruling == nil })
+	ruled = v.find(func(x visit) bool { return x.TraceID == id && x.Ruling != nil })
+	return seen, ruled
+}
+
+// arrivalKey is for a request's lines as they came, which a policy's Wrap
+// changes.
+type arrivalKey struct{}
+
+// arriving keeps them.
+func arriving(r *http.Request) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), arrivalKey{}, allLines(r)))
+}
+
+func arrivedLines(r *http.Request) http.Header {
+	arrived, _ := r.Context().Value(arrivalKey{}).(http.Header)
+	return arrived
 }
 
 // allLines is a copy of the request's header with Host, which net/http keeps

@@ -5,7 +5,7 @@
 //
 //	go build ./examples/reverseproxy
 //	reverseproxy -listen :80 -hops "alb=10.0.16.0/20,10.0.32.0/20" -hosts www.example.com \
-//		-static /srv/www -health /healthz -check /healthz
+//		-https www.example.com -alias example.com -static /srv/www -health /healthz -check /healthz
 //
 // Each flag can be given as an environment variable instead: -max-body is
 // REVERSEPROXY_MAX_BODY. A flag wins over its variable, and an empty variable
@@ -17,6 +17,17 @@
 //	-hops TOPOLOGY        the proxies in front, nearest first, as forwarded.ParseHops
 //	                      reads them; empty: nobody is believed
 //	-hosts LIST           names that X-Forwarded-Host may tell, comma separated; empty: any
+//	-https HOST           where visitors should end up: http is redirected to https, and
+//	                      https of an -alias to this host; any other host, and addresses,
+//	                      get 421. Empty: nothing is redirected or refused
+//	-alias LIST           other names of the same site, "*.old.example" among them, comma
+//	                      separated; may be given several times
+//	-plain-host LIST      names that are served over http as well, like "web.internal",
+//	                      comma separated; may be given several times
+//	-hsts TIME            how long browsers shall use https by themselves: off, 1h, 1w, 1y,
+//	                      preload, or clear, which makes them forget (off). They cannot be
+//	                      called back: begin with 1h
+//	-require-proxy        421 to requests that did not come through all of -hops
 //	-static DIR           files that are served before the application is asked
 //	-strip-prefix PREFIX  is taken off the path; what is not below it gets 404
 //	-balance POLICY       among several upstreams: round-robin, least-requests, client-hash
@@ -71,6 +82,7 @@ import (
 
 	"github.com/knownhops/knownhops/forwarded"
 	"github.com/knownhops/knownhops/proxy"
+	"github.com/knownhops/knownhops/redirect"
 )
 
 func main() {
@@ -123,6 +135,10 @@ type options struct {
 	listen, hops, static, stripPrefix, check, health, explain, accessLog string
 
 	upstreams, hosts      []string
+	https                 string
+	aliases, plainHosts   []string
+	hsts                  redirect.HSTS
+	requireProxy          bool
 	balance               proxy.Balance
 	maxBody               int64
 	h2c                   bool
@@ -139,6 +155,11 @@ func (o *options) flags() *flag.FlagSet {
 	f.Func("upstream", "`list` of http://…, https://…, h2c://… or unix:/path, comma separated (default http://127.0.0.1:8080)", list(&o.upstreams))
 	f.StringVar(&o.hops, "hops", "", "`topology` in front, nearest first, like \"alb=10.0.16.0/20,10.0.32.0/20\"; empty: nobody is believed")
 	f.Func("hosts", "`list` of names that X-Forwarded-Host may tell, comma separated; empty: any", list(&o.hosts))
+	f.StringVar(&o.https, "https", "", "`host` to end up at: http is redirected to https, and aliases to this host; empty: nothing is redirected")
+	f.Func("alias", "`list` of other names of the same site, like example.com or *.old.example; may be repeated", more(&o.aliases))
+	f.Func("plain-host", "`list` of names that are served over http as well, like web.internal; may be repeated", more(&o.plainHosts))
+	f.Func("hsts", "`time` for which browsers use https by themselves: off, 1h, 1w, 1y, preload or clear (default off)", o.setHSTS)
+	f.BoolVar(&o.requireProxy, "require-proxy", false, "421 to requests that did not come through all of -hops")
 	f.StringVar(&o.static, "static", "", "`directory` of files that are served before the application is asked")
 	f.StringVar(&o.stripPrefix, "strip-prefix", "", "`prefix` to take off the path, like /api; what is not below it gets 404")
 	f.Func("balance", "`policy` among several upstreams: round-robin, least-requests or client-hash (default round-robin)", o.setBalance)
@@ -225,14 +246,63 @@ func (o *options) judge() (wrong mistakes) {
 			wrong = append(wrong, fmt.Errorf("%s: %v: is less than %v", span.flag, span.value, span.least))
 		}
 	}
+	return append(wrong, o.judgeHTTPS()...)
+}
+
+// judgeHTTPS refuses what would have no effect, or too much of it.
+func (o *options) judgeHTTPS() (wrong mistakes) {
+	if o.requireProxy && strings.TrimSpace(o.hops) == "" {
+		wrong = append(wrong, errors.New("-require-proxy: nobody could ask anything, since -hops declares no proxy"))
+	}
+	if o.https != "" {
+		return wrong
+	}
+	for _, needs := range []struct {
+		flag  string
+		given bool
+	}{
+		{"-alias", o.aliases != nil},
+		{"-plain-host", o.plainHosts != nil},
+		{"-hsts", o.hsts != redirect.HSTS{}},
+		{"-require-proxy", o.requireProxy},
+	} {
+		if needs.given {
+			wrong = append(wrong, fmt.Errorf("%s: has no effect without -https", needs.flag))
+		}
+	}
 	return wrong
 }
 
 func list(to *[]string) func(string) error {
 	return func(s string) error {
-		*to = strings.FieldsFunc(s, func(c rune) bool { return c == ',' || c == ' ' })
+		*to = split(s)
 		return nil
 	}
+}
+
+// more is list for a flag that may be given several times.
+func more(to *[]string) func(string) error {
+	return func(s string) error {
+		*to = append(*to, split(s)...)
+		return nil
+	}
+}
+
+func split(s string) []string {
+	return strings.FieldsFunc(s, func(c rune) bool { return c == ',' || c == ' ' })
+}
+
+func (o *options) setHSTS(s string) error {
+	presets := map[string]redirect.HSTS{
+		"off": {}, "1h": redirect.OneHour, "1w": redirect.OneWeek, "1y": redirect.OneYear,
+		"preload": redirect.Preload, "clear": redirect.Clear,
+	}
+	hsts, ok := presets[s]
+	if !ok {
+		return errors.New("write off, 1h, 1w, 1y, preload or clear")
+	}
+	o.hsts = hsts
+	return nil
 }
 
 func (o *options) setBalance(s string) error {
@@ -280,7 +350,8 @@ func (s *site) build(stdout io.Writer) {
 	var inner http.Handler = s.proxy
 	inner = s.withStripPrefix(inner)
 	inner = s.withStatic(inner)
-	inner = at(s.explain, s.explainer(), inner)
+	inner = s.withHTTPS(inner)
+	inner = at(s.explain, s.explainer(), inner) // outside: whoever explains has an address for a host
 	inner = proxy.Recover(s.logger)(inner)
 	inner = s.withAccessLog(inner, stdout)
 	inner = s.policy.Wrap(inner) // inside it, the client is known; what nobody vouches for is gone
@@ -301,6 +372,23 @@ func (s *site) makePolicy() {
 		s.wrong("", err)
 		s.policy = new(forwarded.Policy)
 	}
+}
+
+// withHTTPS decides by what the policy knows, so it goes inside of that. What
+// asks for an address is refused: the balancer's probes are answered outside.
+func (s *site) withHTTPS(next http.Handler) http.Handler {
+	if s.https == "" {
+		return next
+	}
+	e, err := redirect.New(redirect.Config{
+		Canonical: s.https, Aliases: s.aliases, PlainHosts: s.plainHosts,
+		HSTS: s.hsts, RequireProxy: s.requireProxy, Logger: s.logger,
+	})
+	if err != nil {
+		s.wrong("-https", err)
+		return next
+	}
+	return e.Wrap(next)
 }
 
 // maxHeader is more than a balancer lets through: ALB takes 64 K, and adds its
@@ -461,12 +549,15 @@ func (s *site) listen() {
 // wrong notes the mistakes of one part. Those that name a field of a Config are
 // told by the flag that it was read from.
 func (s *site) wrong(flag string, err error) {
-	var fields forwarded.ConfigErrors // proxy's are the same type
+	var fields forwarded.ConfigErrors // those of the other packages are the same type
 	if !errors.As(err, &fields) {
 		s.mistakes = append(s.mistakes, fmt.Errorf("%s: %w", flag, err))
 		return
 	}
-	flags := map[string]string{"Hops": "-hops", "Hosts": "-hosts", "Upstreams": "-upstream", "Check.Path": "-check"}
+	flags := map[string]string{
+		"Hops": "-hops", "Hosts": "-hosts", "Upstreams": "-upstream", "Check.Path": "-check",
+		"Canonical": "-https", "Aliases": "-alias", "PlainHosts": "-plain-host", "HSTS": "-hsts",
+	}
 	for _, e := range fields {
 		name, index, _ := strings.Cut(e.Field, "[")
 		if name = cmp.Or(flags[name], name); index != "" {
@@ -484,6 +575,12 @@ func (s *site) announce(stdout io.Writer) {
 	fmt.Fprintf(&b, "In front, nearest first:\n  %s\n", strings.ReplaceAll(s.policy.String(), "\n", "\n  "))
 	for _, f := range s.policy.Lint() {
 		fmt.Fprintf(&b, "Lint: %s.\n  Fix: %s.\n", f.Message, f.Fix)
+	}
+	if s.https != "" {
+		fmt.Fprintf(&b, "Visitors end up at https://%s/; HSTS: %s.\n", s.https, cmp.Or(s.hsts.String(), "off"))
+	}
+	if s.https != "" && s.health == "" {
+		b.WriteString("Note: a balancer's probes, which ask for an address, get 421 without -health.\n")
 	}
 	io.WriteString(stdout, b.String())
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/knownhops/knownhops/forwarded"
 	"github.com/knownhops/knownhops/proxy/albtest"
+	"github.com/knownhops/knownhops/redirect"
 )
 
 // A testT stands for *testing.T, which an example has not.
@@ -34,37 +35,41 @@ func ExampleNewServer() {
 	t := new(testT) // in a test, its *testing.T
 	defer t.end()
 
-	service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("X-Forwarded-Proto") == "http" {
-			http.Redirect(w, r, "https://www.example.com"+r.URL.RequestURI(), http.StatusPermanentRedirect)
-			return
-		}
+	hops := forwarded.Must(forwarded.New(forwarded.Config{
+		Hops: []forwarded.Hop{forwarded.ALB(albtest.Subnets()...)}, Logger: quiet(),
+	}))
+	https := redirect.Must(redirect.New(redirect.Config{
+		Canonical: "www.example.com", Aliases: []string{"example.com"}, Logger: quiet(),
+	}))
+	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "the page")
 	})
+	service := http.NewServeMux()
+	service.HandleFunc("/{$}", func(http.ResponseWriter, *http.Request) {}) // health checks: outside, as they ask for an address
+	service.Handle("/", hops.Wrap(https.Wrap(page)))
 	srv := albtest.NewServer(t, service)
 
-	resp, err := srv.Client().Get(srv.HTTPURL + "/cart?id=1")
-	if err != nil {
-		t.Fatalf("%v", err)
+	for url := "http://example.com/cart?id=1"; url != ""; {
+		resp, err := srv.Client().Get(url)
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		resp.Body.Close()
+		fmt.Println(url, "->", resp.StatusCode)
+		url = resp.Header.Get("Location")
 	}
-	resp.Body.Close()
-	fmt.Println(resp.StatusCode, resp.Header.Get("Location"))
-
-	resp, err = srv.Client().Get(srv.HTTPSURL + "/cart?id=1")
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
-	resp.Body.Close()
-	fmt.Println(resp.StatusCode)
-
 	for _, e := range srv.Log() {
 		fmt.Printf("listener %d: answered by %s: %s\n", e.Listener, e.AnsweredBy, e.Why)
 	}
+	fmt.Println(https.Stats())
 	// Output:
-	// 301 https://www.example.com:443/cart?id=1
-	// 200
+	// http://example.com/cart?id=1 -> 301
+	// https://example.com:443/cart?id=1 -> 301
+	// https://www.example.com/cart?id=1 -> 200
 	// listener 80: answered by balancer: the rule redirects
 	// listener 443: answered by target: 10.0.16.10:80 answered
+	// listener 443: answered by target: 10.0.16.10:80 answered
+	// map[passed_https:1 host_redirected:1]
 }
 
 // Test my client address: what does the service believe, and what when the
@@ -164,18 +169,13 @@ func ExampleAudit() {
 		Hops:  []forwarded.Hop{forwarded.ALB(albtest.Subnets()...)},
 		Hosts: []string{"www.example.com"}, Logger: quiet(),
 	}))
+	https := redirect.Must(redirect.New(redirect.Config{Canonical: "www.example.com", Logger: quiet()}))
+	app := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Client", forwarded.From(r).Client.String())
+	})
 	service := http.NewServeMux()
 	service.HandleFunc("/healthz", func(http.ResponseWriter, *http.Request) {})
-	service.Handle("/", hops.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch info := forwarded.From(r); {
-		case info.Host == "": // not ours
-			w.WriteHeader(http.StatusMisdirectedRequest)
-		case info.Scheme == forwarded.HTTP:
-			http.Redirect(w, r, "https://www.example.com"+r.URL.RequestURI(), http.StatusPermanentRedirect)
-		default:
-			w.Header().Set("X-Client", info.Client.String())
-		}
-	})))
+	service.Handle("/", hops.Wrap(https.Wrap(app)))
 
 	albtest.Audit(t, service, albtest.AuditSpec{
 		HealthPath: "/healthz",

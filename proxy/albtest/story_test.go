@@ -19,6 +19,7 @@ import (
 	"github.com/knownhops/knownhops/forwarded"
 	"github.com/knownhops/knownhops/proxy"
 	"github.com/knownhops/knownhops/proxy/albtest"
+	"github.com/knownhops/knownhops/redirect"
 )
 
 // The tests of this file are the troubles of one afternoon: a balancer with
@@ -130,68 +131,128 @@ func (b *lockedBuffer) String() string {
 	return b.buf.String()
 }
 
-// The balancer was deleted, and its name led to the instance, which went on to
-// redirect to https: nobody ends TLS there, and the site is gone. A service that
-// redirects only those who came through its balancer serves on.
-func TestStoryTheBalancerIsGone(t *testing.T) {
-	hops := knowing()
-	services := map[string]http.Handler{
-		"redirects everybody": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.Header.Get("X-Forwarded-Proto") != "https" {
-				leads(w, "https://"+r.Host+"/")
-			}
-		}),
-		"knows its hops": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			switch i := hops.Resolve(r); {
-			case i.Status == forwarded.StatusForwarded && i.Scheme == forwarded.HTTP:
-				leads(w, "https://"+i.Host+"/")
-			case i.Host == "":
-				w.WriteHeader(http.StatusMisdirectedRequest)
-			}
-		}),
+// enforcing is a service that redirects as package redirect does. The health
+// check is answered outside of it. log may be nil.
+func enforcing(t *testing.T, hops *forwarded.Policy, cfg redirect.Config, log io.Writer) http.Handler {
+	t.Helper()
+	if log == nil {
+		log = io.Discard
 	}
-	for name, service := range services {
+	cfg.Canonical, cfg.Logger = albtest.DefaultHost, slog.New(slog.NewTextHandler(log, nil))
+	https, err := redirect.New(cfg)
+	require.NoError(t, err)
+	app := http.NewServeMux()
+	app.HandleFunc("/{$}", func(http.ResponseWriter, *http.Request) {}) // the health check's path
+	app.Handle("/", hops.Wrap(https.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, forwarded.From(r).URL(r))
+	}))))
+	return app
+}
+
+// naive redirects whatever does not say https, to whatever was asked for.
+func naive(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("X-Forwarded-Proto") != "https" {
+		leads(w, "https://"+r.Host+r.URL.RequestURI())
+	}
+}
+
+// The balancer was deleted, and its name led to the instance, which went on to
+// redirect to https: nobody ends TLS there, and the site is gone. With Proof, a
+// service redirects only where https is known to work, and says what is missing.
+func TestStoryTheALBIsDeletedWhileHTTPIsStillRedirected(t *testing.T) {
+	nobodyEndsTLS := func(forwarded.Info, string) bool { return false }
+	for name, tc := range map[string]struct {
+		service    func(log io.Writer) http.Handler
+		get, post  int // past where the balancer was
+		toNowhere  bool
+		log, cache string
+	}{
+		"naive": {
+			func(io.Writer) http.Handler { return http.HandlerFunc(naive) },
+			302, 302, true, "", "",
+		},
+		"by default": { // it cannot know, but nobody keeps the redirect
+			func(log io.Writer) http.Handler { return enforcing(t, knowing(), redirect.Config{}, log) },
+			301, 308, true, "", "private, no-store",
+		},
+		"with Proof": {
+			func(log io.Writer) http.Handler {
+				return enforcing(t, knowing(), redirect.Config{Proof: nobodyEndsTLS}, log)
+			},
+			200, 503, false, "make https work for this host: a certificate in the balancer or tlsterm in this process", "",
+		},
+		"refusing without proof": {
+			func(log io.Writer) http.Handler {
+				return enforcing(t, knowing(), redirect.Config{RefuseWithoutProof: true}, log)
+			},
+			503, 503, false, "reason=no_proof", "private, no-store",
+		},
+		"behind the balancer only": {
+			func(log io.Writer) http.Handler {
+				return enforcing(t, knowing(), redirect.Config{RequireProxy: true}, log)
+			},
+			421, 421, false, "reason=direct_access", "private, no-store",
+		},
+	} {
 		t.Run(name, func(t *testing.T) {
-			s := behind(t, service)
-			resp, _ := get(t, s.Client(), s.HTTPURL)
-			assert.Equal(t, "https://www.example.com/", resp.Header.Get("Location"))
-			resp, _ = get(t, s.Client(), s.HTTPSURL)
+			var log lockedBuffer
+			s := behind(t, tc.service(&log))
+			resp, _ := get(t, s.Client(), s.HTTPSURL+"/cart")
 			assert.Equal(t, 200, resp.StatusCode)
+			resp, _ = get(t, s.Client(), s.HTTPURL+"/cart")
+			assert.Equal(t, "https://www.example.com/cart", resp.Header.Get("Location"), "https has just been seen to work")
 
 			// What the name leads to from now on has port 80 only.
-			resp, _ = get(t, s.Direct("app"), "http://www.example.com/")
-			if name == "redirects everybody" {
-				assert.Equal(t, "https://www.example.com/", resp.Header.Get("Location"), "where nobody listens")
-			} else {
-				assert.Equal(t, 200, resp.StatusCode)
-				assert.Empty(t, resp.Header.Get("Location"))
-			}
+			resp, _ = get(t, s.Direct("app"), "http://www.example.com/cart")
+			assert.Equal(t, tc.get, resp.StatusCode)
+			assert.Equal(t, tc.toNowhere, resp.Header.Get("Location") != "")
+			assert.Equal(t, tc.cache, resp.Header.Get("Cache-Control"))
+			resp, err := s.Direct("app").Post("http://www.example.com/cart", "text/plain", http.NoBody)
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+			assert.Equal(t, tc.post, resp.StatusCode)
+			assert.Contains(t, log.String(), tc.log)
 			s.Close()
-			_, err := s.Client().Get(s.HTTPSURL) //nolint:bodyclose // there is none
-			assert.Error(t, err, "and here neither")
+			_, err = s.Client().Get(s.HTTPSURL) //nolint:bodyclose // there is none
+			assert.Error(t, err, "nobody answers https")
 		})
 	}
 }
 
+// Before anybody has used https through a new balancer, nothing shows that it
+// works. One request is enough.
+func TestStoryTheALBIsNew(t *testing.T) {
+	var log lockedBuffer
+	s := behind(t, enforcing(t, knowing(), redirect.Config{Proof: func(forwarded.Info, string) bool { return false }}, &log))
+	resp, page := get(t, s.Client(), s.HTTPURL+"/cart")
+	assert.Equal(t, "200 http://www.example.com/cart", fmt.Sprint(resp.StatusCode, " ", page))
+	assert.Contains(t, log.String(), "one https request through a declared hop is proof for an hour")
+	get(t, s.Client(), s.HTTPSURL+"/cart")
+	resp, _ = get(t, s.Client(), s.HTTPURL+"/cart")
+	assert.Equal(t, 301, resp.StatusCode)
+}
+
 // Somebody opens the instance's address, past the balancer, and is sent to
 // https://10.0.16.10, for which there is no certificate.
-func TestStoryStraightToTheInstance(t *testing.T) {
-	naive := before(func(w http.ResponseWriter, r *http.Request) bool {
-		return r.Header.Get("X-Forwarded-Proto") != "https" && leads(w, "https://"+r.Host+r.URL.RequestURI())
-	})(right())
-	resp, _ := get(t, behind(t, naive).Direct("app"), "http://10.0.16.10/cart")
+func TestStoryRequestsToTheInstancesIP(t *testing.T) {
+	resp, _ := get(t, behind(t, http.HandlerFunc(naive)).Direct("app"), "http://10.0.16.10/cart")
 	assert.Equal(t, "https://10.0.16.10/cart", resp.Header.Get("Location"))
 
-	s := behind(t, right())
-	for _, host := range []string{"10.0.16.10", "10.0.16.10:80", "[2001:db8::1]", "ec2-192-0-2-1.compute.example"} {
-		resp, _ := get(t, s.Direct("app"), "http://"+host+"/cart")
+	var log lockedBuffer
+	s := behind(t, enforcing(t, anyHost(t), redirect.Config{}, &log))
+	for host, reason := range map[string]string{
+		"10.0.16.10": "ip_host", "10.0.16.10:80": "ip_host", "[2001:db8::1]": "ip_host", "ec2-192-0-2-1.compute.example": "unknown_host",
+	} {
+		resp, page := get(t, s.Direct("app"), "http://"+host+"/cart")
 		assert.Equal(t, http.StatusMisdirectedRequest, resp.StatusCode, host)
 		assert.Empty(t, resp.Header.Get("Location"), host)
+		assert.NotContains(t, page, albtest.DefaultHost, "whoever scans addresses learns nothing")
+		assert.Contains(t, log.String(), "reason="+reason)
 	}
 	resp, _ = get(t, s.Direct("app"), "http://www.example.com/cart")
 	assert.Equal(t, "https://www.example.com/cart", resp.Header.Get("Location"), "the name has a certificate, at the balancer")
-	assert.Equal(t, "198.51.100.66", resp.Header.Get(believedHeader))
 	assert.Empty(t, s.Log(), "the balancer saw nothing of it")
+	assert.Equal(t, albtest.Healthy, s.TargetGroup("app").Health()[0].State, "its health checks ask for the address too")
 }
 
 // A target group with port 443, where nobody listens, beside one with port 80 on
@@ -218,23 +279,35 @@ func TestStoryTargetGroupOnPort443(t *testing.T) {
 }
 
 // The path of the health check is redirected like all others. The code in the
-// brackets says so; a service that knows who asks is healthy.
+// brackets says so. An Enforcer refuses what asks for an address, and its log
+// says where health checks belong: outside of it.
 func TestStoryHealthCheckRedirected(t *testing.T) {
-	redirecting := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("X-Forwarded-Proto") != "https" {
-			http.Redirect(w, r, "https://www.example.com/", http.StatusMovedPermanently)
-		}
-	})
-	s := behind(t, redirecting)
-	assert.Equal(t, albtest.Health{
-		Target: "10.0.16.10:80", State: albtest.Unhealthy,
-		Reason: albtest.ResponseCodeMismatch, Description: "Health checks failed with these codes: [301]",
-	}, s.TargetGroup("app").Health()[0])
+	state := func(s *albtest.Server) string {
+		h := s.TargetGroup("app").Health()[0]
+		return fmt.Sprint(h.State, " ", h.Reason, " ", h.Description)
+	}
+	s := behind(t, http.HandlerFunc(naive))
+	assert.Equal(t, "unhealthy Target.ResponseCodeMismatch Health checks failed with these codes: [302]", state(s))
 	resp, _ := get(t, s.Client(), s.HTTPSURL)
 	assert.Equal(t, 200, resp.StatusCode, "it fails open, which hides the trouble until there is a second target")
 	assert.Contains(t, last(t, s).Why, "no target is healthy")
 
-	assert.Equal(t, albtest.Healthy, behind(t, right()).TargetGroup("app").Health()[0].State)
+	var log lockedBuffer
+	https, err := redirect.New(redirect.Config{Canonical: albtest.DefaultHost, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	require.NoError(t, err)
+	inside := anyHost(t).Wrap(https.Wrap(http.NotFoundHandler()))
+	assert.Equal(t, "unhealthy Target.ResponseCodeMismatch Health checks failed with these codes: [421]", state(behind(t, inside)))
+	assert.Contains(t, log.String(), "health checks are answered")
+
+	assert.Equal(t, "healthy  ", state(behind(t, enforcing(t, anyHost(t), redirect.Config{}, nil))))
+}
+
+// anyHost is knowing without a list of hosts: that is left to the Enforcer.
+func anyHost(t *testing.T) *forwarded.Policy {
+	t.Helper()
+	p, err := forwarded.New(forwarded.Config{Hops: []forwarded.Hop{forwarded.ALB(albtest.Subnets()...)}, Logger: quiet()})
+	require.NoError(t, err)
+	return p
 }
 
 // nginx is what nginx does to a request on its way to an application on the
@@ -264,76 +337,86 @@ func behindNginx(t *testing.T, edit func(*forwarded.Hop)) *forwarded.Policy {
 }
 
 // nginx says http to the application, whatever the balancer said; the
-// application redirects to https, for ever. An unknown scheme redirects nobody,
-// and Lint names the line to change.
+// application redirects to https, for ever. Declared as it is, Lint names the
+// line to change, and an unknown scheme redirects nobody. Declared wrongly, it is
+// reported at the first request and ends at the second.
 func TestStoryNginxTurnsHTTPSIntoHTTP(t *testing.T) {
-	loops := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("X-Forwarded-Proto") == "http" {
-			leads(w, "https://"+r.Host+r.URL.RequestURI())
-		}
-	})
-	s := behind(t, nginx(loops, false))
+	s := behind(t, nginx(http.HandlerFunc(naive), false))
 	resp, _ := get(t, s.Client(), s.HTTPSURL+"/cart")
 	assert.Equal(t, s.HTTPSURL+"/cart", resp.Header.Get("Location"), "the address that was asked for")
 	assert.Contains(t, last(t, s).Got, "X-Forwarded-Proto: https\r\n", "the balancer had said so")
 
-	policy := behindNginx(t, func(*forwarded.Hop) {})
-	unknown := policy.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		i := forwarded.From(r)
-		if i.Scheme == forwarded.HTTP {
-			leads(w, "https://"+i.Host+r.URL.RequestURI())
-		}
-		fmt.Fprint(w, i.Client, " ", i.Scheme, " ", i.SchemeReason)
-	}))
-	s = behind(t, nginx(unknown, false))
-	_, got := get(t, s.Client(), s.HTTPSURL+"/cart")
-	assert.Equal(t, "203.0.113.10 unknown scheme_lost", got)
-	require.NotEmpty(t, policy.Lint())
-	assert.Equal(t, "nginx", policy.Lint()[0].Hop)
-	assert.Contains(t, policy.Lint()[0].Message, "overwrites or drops X-Forwarded-Proto")
+	passing := func(h *forwarded.Hop) { h.Proto = forwarded.Passes() }
+	t.Run("declared as it is", func(t *testing.T) {
+		var log lockedBuffer
+		policy := behindNginx(t, func(*forwarded.Hop) {})
+		s := behind(t, nginx(enforcing(t, policy, redirect.Config{}, &log), false))
+		resp, _ := get(t, s.Client(), s.HTTPSURL+"/cart")
+		assert.Equal(t, 200, resp.StatusCode)
+		assert.Contains(t, log.String(), "reason=unknown_scheme")
+		assert.Contains(t, log.String(), "scheme_reason=scheme_lost")
+		require.NotEmpty(t, policy.Lint())
+		assert.Equal(t, "nginx", policy.Lint()[0].Hop)
+		assert.Contains(t, policy.Lint()[0].Message, "overwrites or drops X-Forwarded-Proto")
+	})
+	const fix = "have it pass the header on (nginx: proxy_set_header X-Forwarded-Proto $http_x_forwarded_proto)"
+	t.Run("declared wrongly", func(t *testing.T) {
+		var log lockedBuffer
+		s := behind(t, nginx(enforcing(t, behindNginx(t, passing), redirect.Config{}, &log), false))
+		resp, _ := get(t, s.Client(), s.HTTPSURL+"/cart")
+		assert.Equal(t, s.HTTPSURL+"/cart", resp.Header.Get("Location"))
+		assert.Contains(t, log.String(), `msg="redirect: a redirect that may never end" reason=redirected`)
+		assert.Contains(t, log.String(), fix)
+		require.Len(t, resp.Cookies(), 1)
 
-	passing := behindNginx(t, func(h *forwarded.Hop) { h.Proto = forwarded.Passes() })
-	mended := passing.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprint(w, forwarded.From(r).URL(r))
-	}))
-	s = behind(t, nginx(mended, true))
-	_, got = get(t, s.Client(), s.HTTPSURL+"/cart")
-	assert.Equal(t, "https://www.example.com/cart", got)
+		req, err := http.NewRequest(http.MethodGet, s.HTTPSURL+"/cart", nil)
+		require.NoError(t, err)
+		req.AddCookie(resp.Cookies()[0]) // it is Secure, and this is https
+		resp, err = s.Client().Do(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		assert.Equal(t, 500, resp.StatusCode)
+		assert.Empty(t, resp.Header.Get("Location"))
+		assert.Contains(t, log.String(), "reason=loop_broken")
+	})
+	t.Run("mended as the log says", func(t *testing.T) {
+		s := behind(t, nginx(enforcing(t, behindNginx(t, passing), redirect.Config{}, nil), true))
+		_, got := get(t, s.Client(), s.HTTPSURL+"/cart")
+		assert.Equal(t, "https://www.example.com/cart", got)
+		resp, _ := get(t, s.Client(), s.HTTPURL+"/cart")
+		assert.Equal(t, "https://www.example.com/cart", resp.Header.Get("Location"))
+	})
 }
 
 // Balancer, nginx and application can each redirect to https. The log says who
 // did; where all of them can, the outermost does, and the others never see a
 // request that they would redirect.
-func TestStoryWhoRedirects(t *testing.T) {
-	app := func(redirects bool) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if redirects && r.Header.Get("X-Forwarded-Proto") == "http" {
-				w.Header().Set("Server", "app")
-				leads(w, "https://"+r.Host+r.URL.RequestURI())
-			}
-		})
-	}
+func TestStoryALBNginxAndApplicationEachRedirect(t *testing.T) {
+	passing := behindNginx(t, func(h *forwarded.Hop) { h.Proto = forwarded.Passes() })
 	nginxToo := func(next http.Handler, redirects bool) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if redirects && r.Header.Get("X-Forwarded-Proto") == "http" {
 				w.Header().Set("Server", "nginx")
-				leads(w, "https://"+r.Host+r.URL.RequestURI())
+				naive(w, r)
 				return
 			}
 			nginx(next, true).ServeHTTP(w, r)
 		})
 	}
 	for _, tc := range []struct {
-		balancer, nginx, app bool
-		who                  string
+		balancer, nginx bool
+		who, app        string // the application's reasons, of both requests
 	}{
-		{true, false, false, "awselb/2.0 answered by balancer: 301 -"},
-		{false, true, false, "nginx answered by target: 302 302"},
-		{false, false, true, "app answered by target: 302 302"},
-		{true, true, true, "awselb/2.0 answered by balancer: 301 -"},
-		{false, true, true, "nginx answered by target: 302 302"},
+		{true, false, "awselb/2.0 answered by balancer: 301 -", "passed_https"},
+		{false, true, "nginx answered by target: 302 302", "passed_https"},
+		{false, false, " answered by target: 301 301", "redirected passed_https"},
+		{true, true, "awselb/2.0 answered by balancer: 301 -", "passed_https"},
 	} {
-		cfg := forwarding(map[string]albtest.TargetGroup{"app": {Targets: []albtest.Target{{Handler: nginxToo(app(tc.app), tc.nginx)}}}})
+		var decided []string
+		app := enforcing(t, passing, redirect.Config{OnDecision: func(_ *http.Request, d redirect.Decision) {
+			decided = append(decided, d.Reason.String())
+		}}, nil)
+		cfg := forwarding(map[string]albtest.TargetGroup{"app": {Targets: []albtest.Target{{Handler: nginxToo(app, tc.nginx)}}}})
 		if tc.balancer {
 			cfg.Listeners[1].Default = albtest.ToHTTPS()
 		}
@@ -342,22 +425,16 @@ func TestStoryWhoRedirects(t *testing.T) {
 		e := last(t, s)
 		who := fmt.Sprintf("%s answered by %s: %v %v", resp.Header.Get("Server"), e.AnsweredBy, e.ELBStatusCode, e.TargetStatusCode)
 		assert.Equal(t, tc.who, who)
-		resp, _ = get(t, s.Client(), resp.Header.Get("Location"))
-		assert.Equal(t, 200, resp.StatusCode, "after one redirect")
+		resp, page := get(t, s.Client(), resp.Header.Get("Location"))
+		assert.Equal(t, "200 https://www.example.com/cart?id=1", fmt.Sprint(resp.StatusCode, " ", page), "after one redirect")
+		assert.Equal(t, tc.app, strings.Join(decided, " "))
 	}
 }
 
 // Which port? Clients use 80 and 443, nginx listens on 80, the container on
 // 8080 or whatever. None but the client's is told to anybody.
 func TestStoryWhichPort(t *testing.T) {
-	inner := behindProxy(t)
-	app := httptest.NewServer(inner.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		i := forwarded.From(r)
-		if i.Scheme == forwarded.HTTP {
-			leads(w, "https://"+i.Host+r.URL.RequestURI())
-		}
-		fmt.Fprint(w, i.URL(r), " ", i.Port)
-	})))
+	app := httptest.NewServer(enforcing(t, behindProxy(t), redirect.Config{}, nil))
 	defer app.Close()
 	p, err := proxy.New(proxy.Config{Upstreams: []string{app.URL}, Policy: knowing(), Logger: quiet()})
 	require.NoError(t, err)
@@ -366,10 +443,9 @@ func TestStoryWhichPort(t *testing.T) {
 	for _, port := range []int{80, 8080} {
 		s := albtest.Start(t, forwarding(map[string]albtest.TargetGroup{"app": {Port: port, Targets: []albtest.Target{{Handler: p}}}}))
 		resp, got := get(t, s.Client(), s.HTTPSURL+"/cart")
-		assert.Equal(t, "https://www.example.com/cart 443", got)
+		assert.Equal(t, "https://www.example.com/cart", got)
 		assert.Empty(t, resp.Header.Get("Location"))
-		resp, got = get(t, s.Client(), s.HTTPURL+"/cart")
-		assert.Equal(t, "http://www.example.com/cart 80", got)
+		resp, _ = get(t, s.Client(), s.HTTPURL+"/cart")
 		assert.Equal(t, "https://www.example.com/cart", resp.Header.Get("Location"))
 		for _, e := range s.Log() {
 			assert.Equal(t, fmt.Sprintf("10.0.16.10:%d", port), e.Target)
