@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -126,6 +127,18 @@ func TestChainMarkerStaysAway(t *testing.T) {
 	assert.Equal(t, chainMarker, marker.Name)
 	assert.True(t, marker.Secure && marker.HttpOnly && marker.Path == "/" && marker.Domain == "" && marker.MaxAge == 60, marker)
 	assert.Empty(t, s.log.worst())
+}
+
+// Without the marker a loop is reported and never broken; a cookie of that name is one of the application's.
+func TestChainWithoutMarker(t *testing.T) {
+	s := chainSetup{
+		hops: []forwarded.Hop{chainPassing(forwarded.Nginx(chainNear)), chainALB()}, front: chainOverwrites,
+		cfg: redirect.Config{NoLoopMarker: true},
+	}.start(t)
+	resp, _ := chainGet(t, s.Client(), s.HTTPSURL, "Cookie", chainMarker+"=1")
+	assert.Equal(t, http.StatusMovedPermanently, resp.StatusCode)
+	assert.Empty(t, resp.Cookies())
+	s.log.one(t, slog.LevelWarn, "redirected")
 }
 
 // Once the chain is mended, a visitor who was in the loop gets the page at once: nothing has kept a redirect.
@@ -289,6 +302,17 @@ func TestChainForgedPastTheBalancer(t *testing.T) {
 	chainWorksExceptLog(t, strict)
 }
 
+// Through some of the declared hops is not through all of them.
+func TestChainPastTheOuterHop(t *testing.T) {
+	s := chainSetup{
+		hops: []forwarded.Hop{chainPassing(forwarded.Nginx(chainNear)), chainALB()}, front: chainPasses, cfg: redirect.Config{RequireProxy: true},
+	}.start(t)
+	resp, body := chainGet(t, s.Direct(albtest.DefaultGroup), s.HTTPURL, "X-Forwarded-Proto", "https")
+	chainNoRedirect(t, resp, body, http.StatusMisdirectedRequest)
+	s.log.one(t, slog.LevelWarn, "direct_access")
+	chainWorksExceptLog(t, s)
+}
+
 // chainWorksExceptLog is for services that have had something to warn about before.
 func chainWorksExceptLog(t *testing.T, s *chainService) {
 	t.Helper()
@@ -354,4 +378,17 @@ func TestChainPolicyInside(t *testing.T) {
 		},
 	})
 	chainNobodyJudged(t, s)
+}
+
+// Neither a chain nor a probe leaves a goroutine behind.
+func TestChainLeavesNothing(t *testing.T) {
+	before := runtime.NumGoroutine()
+	t.Run("loop", TestChainOverwrittenScheme)
+	t.Run("proxy", TestChainALBAndOurProxy)
+	t.Run("probe", TestProbeConcurrently)
+	t.Run("transport", TestProbeOwnTransport)
+	for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	assert.LessOrEqual(t, runtime.NumGoroutine(), before)
 }

@@ -50,7 +50,9 @@ type Config struct {
 
 	// RefuseUnsafe answers 403 instead of 308 to http requests with a method
 	// other than GET and HEAD: for APIs, whose clients should notice that they
-	// sent their credentials in clear.
+	// sent their credentials in clear. A script on an http page whose POST is
+	// redirected is told that it failed, although it was carried out over https:
+	// its page is of another origin (Fetch Standard).
 	RefuseUnsafe bool
 
 	// RefuseUnknown answers 400 instead of passing where the scheme is unknown.

@@ -67,7 +67,8 @@ func goodTarget(r *http.Request) bool {
 	case r.URL.Path == "":
 		return true // "GET http://www.example.com HTTP/1.1": the path is "/" (RFC 9110 §4.2.3)
 	}
-	return r.URL.Path[0] == '/'
+	// http.StripPrefix can leave "%2F@evil.example" where the decoded path begins with a slash.
+	return r.URL.Path[0] == '/' && (r.URL.RawPath == "" || r.URL.RawPath[0] == '/')
 }
 
 func namesAddress(host string) bool {

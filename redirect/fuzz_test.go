@@ -78,19 +78,20 @@ func legalBytes(s, more string) bool {
 
 // keepEscapes is s with each byte escaped that may not stand there, and its own
 // escapes as they are.
-func keepEscapes(s, more string) (kept string) {
+func keepEscapes(s, more string) string {
+	var kept strings.Builder
 	for i := 0; i < len(s); i++ {
 		switch end := min(i+3, len(s)); {
 		case s[i] == '%' && legalBytes(s[i:end], ""):
-			kept += s[i:end]
+			kept.WriteString(s[i:end])
 			i += 2
 		case s[i] != '%' && legalBytes(s[i:i+1], more):
-			kept += s[i : i+1]
+			kept.WriteByte(s[i])
 		default:
-			kept += fmt.Sprintf("%%%02X", s[i])
+			fmt.Fprintf(&kept, "%%%02X", s[i])
 		}
 	}
-	return kept
+	return kept.String()
 }
 
 // FuzzLocation: whatever net/http lets through, the Location leads to the

@@ -42,7 +42,8 @@ func location(origin string, info *forwarded.Info, r *http.Request) (loc string,
 	return origin + prefix + path + mark + query, true
 }
 
-// sentPath is the path as the client wrote it. (*url.URL).EscapedPath would
+// sentPath is the path as the client wrote it; goodTarget has seen that it begins
+// with a slash, or nothing would divide it from the host. (*url.URL).EscapedPath would
 // decode its escapes and choose its own as soon as one byte of it needs one.
 func sentPath(u *url.URL) string {
 	if u.RawPath != "" {

@@ -146,6 +146,10 @@ func TestProbeRefused(t *testing.T) {
 	assert.Contains(t, report.Problem, "no_proof")
 	assert.True(t, chainProbe(t, s, s.HTTPSURL).OK())
 	assert.True(t, chainProbe(t, s, s.HTTPURL).OK(), "Probe is a visitor: it has shown that https works")
+
+	s = chainSetup{hops: []forwarded.Hop{chainALB()}, cfg: redirect.Config{Proof: chainNever}}.start(t)
+	report = chainProbe(t, s, s.HTTPURL)
+	assert.Contains(t, report.Problem, "no_proof", "visitors get the page, over http")
 }
 
 func TestProbeNobodyListens(t *testing.T) {

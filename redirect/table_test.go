@@ -232,9 +232,15 @@ func TestTable(t *testing.T) {
 				b := newTableBench(t, s, w)
 				for i, h := range hosts {
 					respelt := i > 0 && h.kind == hosts[i-1].kind
+					if respelt && w.few {
+						continue
+					}
 					for _, k := range kinds() {
+						if respelt && k.few {
+							continue
+						}
 						for j, l := range loads() {
-							if j > 0 && (k.few || w.few || respelt) {
+							if j > 0 && (k.few || w.few || respelt || h.kind >= emptyHost) {
 								break
 							}
 							seen[b.check(t, h, k, l)]++
