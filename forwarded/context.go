@@ -70,6 +70,20 @@ func (c *carrier) Format(f fmt.State, _ rune) { fmt.Fprint(f, c.Context, ".WithF
 // String is for package context, which asks its parents for it.
 func (c *carrier) String() string { return fmt.Sprint(c) }
 
+// carriedOrPrefix returns what an outer Wrap left, or nil and the prefix that
+// was taken off in this process before any policy ran, which is all that an Info
+// without a status can know.
+func carriedOrPrefix(r *http.Request) (c *carrier, prefix string) {
+	info, ok := r.Context().Value(infoKey{}).(*Info)
+	if !ok {
+		return nil, ""
+	}
+	if c = carried(r); c == nil && info.Status == StatusNone {
+		prefix = info.Prefix
+	}
+	return c, prefix
+}
+
 // carried returns what an outer Wrap left, or nil.
 func carried(r *http.Request) *carrier {
 	c, _ := r.Context().Value(carrierKey{}).(*carrier)

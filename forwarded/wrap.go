@@ -30,7 +30,8 @@ type handler struct {
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if outer := carried(r); outer != nil {
+	outer, prefix := carriedOrPrefix(r)
+	if outer != nil {
 		if t := h.policy.load(); outer.topo.limits != t.limits {
 			t.warnNested(outer.walk.info.Peer.Addr())
 		}
@@ -40,6 +41,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &carrier{Context: r.Context(), topo: h.policy.load(), orig: r}
 	in := reader{header: r.Header}
 	c.topo.resolve(r, &c.walk, &in, nil)
+	c.walk.info.Prefix += prefix
 	seen := c.topo.scan(r, &c.walk)
 	c.report(&in, &seen)
 	if why := c.refuses(&seen); why != "" {

@@ -473,3 +473,16 @@ func TestContextPrintsNoHeaders(t *testing.T) {
 		}
 	}
 }
+
+// TestWrapKeepsPrefix: what was taken off the path before any policy ran belongs
+// to the client's URL all the same.
+func TestWrapKeepsPrefix(t *testing.T) {
+	p := newPolicy(t, forwarded.Config{Hops: []forwarded.Hop{albHop()}})
+	r := get(albPeer, "X-Forwarded-For: "+client, "X-Forwarded-Proto: https")
+	r = r.WithContext(forwarded.NewContext(r.Context(), forwarded.Info{Prefix: "/shop"}))
+	var got forwarded.Info
+	p.Wrap(p.Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = forwarded.From(r) }))).ServeHTTP(nil, r)
+	if got.Prefix != "/shop" || got.Client.String() != client {
+		t.Errorf("resolved %+v, want the client and the prefix, once", got)
+	}
+}

@@ -52,7 +52,9 @@ func (e *Enforcer) answer(w http.ResponseWriter, r *http.Request, v *verdict) {
 	case ReasonNoProof:
 		h["Retry-After"] = []string{retryAfter}
 	case ReasonUnsafeRefused:
-		h["Connection"] = []string{"close"} // what follows would come in clear as well
+		if v.info.Hops == 0 && r.ProtoMajor == 1 { // a hop's connection is not the client's alone
+			h["Connection"] = []string{"close"} // what follows would come in clear as well
+		}
 	}
 	w.WriteHeader(v.Status)
 	if r.Method != http.MethodHead {

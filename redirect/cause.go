@@ -10,8 +10,16 @@ import (
 )
 
 // cause finds who turned a client's https into http, and says what to change.
+// What only a hint shows, a client may have made up.
 func cause(info *forwarded.Info, r, original *http.Request, signals []Signal) string {
-	h := bestHint(signals)
+	s := whoLostIt(info, r, original, bestHint(signals))
+	if len(signals) > 0 && signals[0].Strength == Hint {
+		return "if clients use https here: " + s
+	}
+	return s
+}
+
+func whoLostIt(info *forwarded.Info, r, original *http.Request, h *hint) string {
 	if info.Hops == 0 {
 		return causeUndeclared(info, original, h)
 	}

@@ -93,24 +93,26 @@ func TestChainBalancersOwnRule(t *testing.T) {
 // A proxy in between destroys the scheme, and Hops says that it does not: the first redirect is reported, and the
 // second is an error instead.
 func TestChainOverwrittenScheme(t *testing.T) {
-	s := chainSetup{hops: []forwarded.Hop{chainPassing(forwarded.Nginx(chainNear)), chainALB()}, front: chainOverwrites}.start(t)
-	jar := newChainJar(t)
-	codes, body := chainVisit(t, s.Client(), jar, s.HTTPSURL+"/cart")
-	assert.Equal(t, []int{301, 500}, codes)
-	assert.NotContains(t, body, "example")
-	assert.Zero(t, s.served.Load())
-	suspected := s.log.one(t, slog.LevelWarn, "redirected")
-	assert.Contains(t, suspected.text("fix"), `hop 1 ("nginx")`)
-	assert.Contains(t, suspected.text("fix"), "$http_x_forwarded_proto")
-	assert.Contains(t, suspected.text("signals"), "X-Forwarded-Port")
-	broken := s.log.one(t, slog.LevelError, "loop_broken")
-	assert.Equal(t, suspected.text("fix"), broken.text("fix"))
-	assert.Equal(t, map[redirect.Reason]uint64{
-		redirect.ReasonRedirected: 1, redirect.ReasonLoopSuspected: 1, redirect.ReasonLoopBroken: 1,
-	}, s.enforcer.Stats())
+	chainTries(t, func() {
+		s := chainSetup{hops: []forwarded.Hop{chainPassing(forwarded.Nginx(chainNear)), chainALB()}, front: chainOverwrites}.start(t)
+		jar := newChainJar(t)
+		codes, body := chainVisit(t, s.Client(), jar, s.HTTPSURL+"/cart")
+		assert.Equal(t, []int{301, 500}, codes)
+		assert.NotContains(t, body, "example")
+		assert.Zero(t, s.served.Load())
+		suspected := s.log.oneOrAgain(t, slog.LevelWarn, "redirected")
+		assert.Contains(t, suspected.text("fix"), `hop 1 ("nginx")`)
+		assert.Contains(t, suspected.text("fix"), "$http_x_forwarded_proto")
+		assert.Contains(t, suspected.text("signals"), "X-Forwarded-Port")
+		broken := s.log.oneOrAgain(t, slog.LevelError, "loop_broken")
+		assert.Equal(t, "if clients use https here: "+broken.text("fix"), suspected.text("fix"), "only the second is sure")
+		assert.Equal(t, map[redirect.Reason]uint64{
+			redirect.ReasonRedirected: 1, redirect.ReasonLoopSuspected: 1, redirect.ReasonLoopBroken: 1,
+		}, s.enforcer.Stats())
 
-	codes, _ = chainVisit(t, s.Client(), jar, s.HTTPURL+"/cart") // the same visitor, who typed http this time
-	assert.Equal(t, []int{301, 500}, codes)
+		codes, _ = chainVisit(t, s.Client(), jar, s.HTTPURL+"/cart") // the same visitor, who typed http this time
+		assert.Equal(t, []int{301, 500}, codes)
+	})
 }
 
 // A real http client of a chain that works never brings the marker back, and neither error nor warning comes of it.
@@ -131,14 +133,16 @@ func TestChainMarkerStaysAway(t *testing.T) {
 
 // Without the marker a loop is reported and never broken; a cookie of that name is one of the application's.
 func TestChainWithoutMarker(t *testing.T) {
-	s := chainSetup{
-		hops: []forwarded.Hop{chainPassing(forwarded.Nginx(chainNear)), chainALB()}, front: chainOverwrites,
-		cfg: redirect.Config{NoLoopMarker: true},
-	}.start(t)
-	resp, _ := chainGet(t, s.Client(), s.HTTPSURL, "Cookie", chainMarker+"=1")
-	assert.Equal(t, http.StatusMovedPermanently, resp.StatusCode)
-	assert.Empty(t, resp.Cookies())
-	s.log.one(t, slog.LevelWarn, "redirected")
+	chainTries(t, func() {
+		s := chainSetup{
+			hops: []forwarded.Hop{chainPassing(forwarded.Nginx(chainNear)), chainALB()}, front: chainOverwrites,
+			cfg: redirect.Config{NoLoopMarker: true},
+		}.start(t)
+		resp, _ := chainGet(t, s.Client(), s.HTTPSURL, "Cookie", chainMarker+"=1")
+		assert.Equal(t, http.StatusMovedPermanently, resp.StatusCode)
+		assert.Empty(t, resp.Cookies())
+		s.log.oneOrAgain(t, slog.LevelWarn, "redirected")
+	})
 }
 
 // Once the chain is mended, a visitor who was in the loop gets the page at once: nothing has kept a redirect.
@@ -188,18 +192,20 @@ func chainSilent(r *http.Request) {
 
 // Nobody says that there was TLS, so http is what everything looks like. The browser tells.
 func TestChainNLBWithoutHeaders(t *testing.T) {
-	s := chainSetup{hops: []forwarded.Hop{}, front: chainRewrites(chainSilent)}.start(t)
-	codes, _ := chainVisit(t, s.Client(), newChainJar(t), s.HTTPSURL, chainBrowserHeader...)
-	assert.Equal(t, []int{301, 500}, codes)
-	fix := s.log.one(t, slog.LevelWarn, "redirected").text("fix")
-	assert.Contains(t, fix, "no header says so")
-	assert.Contains(t, fix, "NLBTLS")
-	assert.Equal(t, fix, s.log.one(t, slog.LevelError, "loop_broken").text("fix"))
+	chainTries(t, func() {
+		s := chainSetup{hops: []forwarded.Hop{}, front: chainRewrites(chainSilent)}.start(t)
+		codes, _ := chainVisit(t, s.Client(), newChainJar(t), s.HTTPSURL, chainBrowserHeader...)
+		assert.Equal(t, []int{301, 500}, codes)
+		fix := s.log.oneOrAgain(t, slog.LevelWarn, "redirected").text("fix")
+		assert.Contains(t, fix, "no header says so")
+		assert.Contains(t, fix, "NLBTLS")
+		assert.Equal(t, fix, s.log.oneOrAgain(t, slog.LevelError, "loop_broken").text("fix"))
 
-	declared := chainSetup{hops: []forwarded.Hop{chainALB()}, front: chainRewrites(chainSilent)}.start(t)
-	resp, body := chainGet(t, declared.Client(), declared.HTTPSURL, chainBrowserHeader...)
-	assert.Equal(t, http.StatusOK, resp.StatusCode, "a declared hop that says nothing leaves the scheme unknown")
-	assert.Equal(t, "unknown by GET", body)
+		declared := chainSetup{hops: []forwarded.Hop{chainALB()}, front: chainRewrites(chainSilent)}.start(t)
+		resp, body := chainGet(t, declared.Client(), declared.HTTPSURL, chainBrowserHeader...)
+		assert.Equal(t, http.StatusOK, resp.StatusCode, "a declared hop that says nothing leaves the scheme unknown")
+		assert.Equal(t, "unknown by GET", body)
+	})
 }
 
 // chainCDN is a CDN in front of the balancer: it ends TLS, takes X-Forwarded-Proto away, and asks the balancer over
@@ -212,24 +218,28 @@ func chainCDN(t *testing.T, s *chainService, header ...string) *http.Response {
 }
 
 func TestChainCloudFrontOverHTTP(t *testing.T) {
-	s := chainSetup{hops: []forwarded.Hop{chainALB()}}.start(t)
-	resp := chainCDN(t, s, "CloudFront-Forwarded-Proto", "https")
-	assert.Equal(t, http.StatusMovedPermanently, resp.StatusCode)
-	assert.Contains(t, s.log.one(t, slog.LevelWarn, "redirected").text("fix"), "CloudFront asks hop 1")
-	resp = chainCDN(t, s, "CloudFront-Forwarded-Proto", "https", "Cookie", chainMarker+"=1")
-	assert.Equal(t, http.StatusInternalServerError, resp.StatusCode)
-	s.log.one(t, slog.LevelError, "loop_broken")
+	chainTries(t, func() {
+		s := chainSetup{hops: []forwarded.Hop{chainALB()}}.start(t)
+		resp := chainCDN(t, s, "CloudFront-Forwarded-Proto", "https")
+		assert.Equal(t, http.StatusMovedPermanently, resp.StatusCode)
+		assert.Contains(t, s.log.oneOrAgain(t, slog.LevelWarn, "redirected").text("fix"), "CloudFront asks hop 1")
+		resp = chainCDN(t, s, "CloudFront-Forwarded-Proto", "https", "Cookie", chainMarker+"=1")
+		assert.Equal(t, http.StatusInternalServerError, resp.StatusCode)
+		s.log.oneOrAgain(t, slog.LevelError, "loop_broken")
 
-	bare := chainSetup{hops: []forwarded.Hop{chainALB()}}.start(t) // no origin request policy, but browsers speak
-	chainCDN(t, bare, chainBrowserHeader...)
-	assert.Contains(t, bare.log.one(t, slog.LevelWarn, "redirected").text("fix"), "in front of hop 1")
+		bare := chainSetup{hops: []forwarded.Hop{chainALB()}}.start(t) // no origin request policy, but browsers speak
+		chainCDN(t, bare, chainBrowserHeader...)
+		assert.Contains(t, bare.log.oneOrAgain(t, slog.LevelWarn, "redirected").text("fix"), "in front of hop 1")
+	})
 }
 
 func TestChainCloudflareFlexible(t *testing.T) {
-	s := chainSetup{hops: []forwarded.Hop{chainALB()}}.start(t)
-	resp := chainCDN(t, s, "CF-Visitor", `{"scheme":"https"}`, "CF-Connecting-IP", "203.0.113.77")
-	assert.Equal(t, http.StatusMovedPermanently, resp.StatusCode)
-	assert.Contains(t, s.log.one(t, slog.LevelWarn, "redirected").text("fix"), "Full (strict)")
+	chainTries(t, func() {
+		s := chainSetup{hops: []forwarded.Hop{chainALB()}}.start(t)
+		resp := chainCDN(t, s, "CF-Visitor", `{"scheme":"https"}`, "CF-Connecting-IP", "203.0.113.77")
+		assert.Equal(t, http.StatusMovedPermanently, resp.StatusCode)
+		assert.Contains(t, s.log.oneOrAgain(t, slog.LevelWarn, "redirected").text("fix"), "Full (strict)")
+	})
 }
 
 // Whoever finds out the address of a target gets no Location, and does not learn which site it is.
@@ -272,34 +282,38 @@ func TestChainHealthCheck(t *testing.T) {
 
 // The balancer sends www to the bare domain, and the service the bare domain to www.
 func TestChainTwoHostRules(t *testing.T) {
-	s := chainSetup{hops: []forwarded.Hop{chainALB()}, cfg: redirect.Config{Aliases: []string{"example.com"}}, edit: func(cfg *albtest.Config) {
-		cfg.Listeners[0].Rules = []albtest.Rule{{
-			Priority: 1, Conditions: []albtest.Condition{albtest.HostHeader{chainHost}}, Action: albtest.Redirect{Host: "example.com"},
-		}}
-	}}.start(t)
-	codes, _ := chainVisit(t, s.Client(), newChainJar(t), s.HTTPSURL)
-	assert.Equal(t, []int{301, 301, 301, 301, 301, 301, 301, 301, 301, 301}, codes)
-	line := s.log.one(t, slog.LevelWarn, "host_redirected")
-	assert.Contains(t, line.text("fix"), "another layer redirects the canonical host back")
-	assert.Equal(t, map[redirect.Reason]uint64{redirect.ReasonHostRedirected: 5, redirect.ReasonLoopSuspected: 1}, s.enforcer.Stats())
+	chainTries(t, func() {
+		s := chainSetup{hops: []forwarded.Hop{chainALB()}, cfg: redirect.Config{Aliases: []string{"example.com"}}, edit: func(cfg *albtest.Config) {
+			cfg.Listeners[0].Rules = []albtest.Rule{{
+				Priority: 1, Conditions: []albtest.Condition{albtest.HostHeader{chainHost}}, Action: albtest.Redirect{Host: "example.com"},
+			}}
+		}}.start(t)
+		codes, _ := chainVisit(t, s.Client(), newChainJar(t), s.HTTPSURL)
+		assert.Equal(t, []int{301, 301, 301, 301, 301, 301, 301, 301, 301, 301}, codes)
+		line := s.log.oneOrAgain(t, slog.LevelWarn, "host_redirected")
+		assert.Contains(t, line.text("fix"), "another layer redirects the canonical host back")
+		assert.Equal(t, map[redirect.Reason]uint64{redirect.ReasonHostRedirected: 5, redirect.ReasonLoopSuspected: 1}, s.enforcer.Stats())
+	})
 }
 
 // Past the balancer everything can be forged. It counts as what it is: plain http.
 func TestChainForgedPastTheBalancer(t *testing.T) {
-	s := chainSetup{hops: []forwarded.Hop{chainALB()}, cfg: redirect.Config{HSTS: redirect.OneYear}}.start(t)
-	forged := []string{"X-Forwarded-Proto", "https", "X-Forwarded-Port", "443", "X-Forwarded-For", "10.0.0.7", "X-Forwarded-Host", "evil.example"}
-	resp, _ := chainGet(t, s.Direct(albtest.DefaultGroup), s.HTTPURL+"/x", forged...)
-	assert.Equal(t, http.StatusMovedPermanently, resp.StatusCode)
-	assert.Equal(t, "https://"+chainHost+"/x", resp.Header.Get("Location"))
-	assert.Empty(t, resp.Header.Get("Strict-Transport-Security"))
-	assert.Contains(t, s.log.one(t, slog.LevelWarn, "redirected").text("fix"), `"198.51.100.0/24"`)
-	assert.Zero(t, s.served.Load())
+	chainTries(t, func() {
+		s := chainSetup{hops: []forwarded.Hop{chainALB()}, cfg: redirect.Config{HSTS: redirect.OneYear}}.start(t)
+		forged := []string{"X-Forwarded-Proto", "https", "X-Forwarded-Port", "443", "X-Forwarded-For", "10.0.0.7", "X-Forwarded-Host", "evil.example"}
+		resp, _ := chainGet(t, s.Direct(albtest.DefaultGroup), s.HTTPURL+"/x", forged...)
+		assert.Equal(t, http.StatusMovedPermanently, resp.StatusCode)
+		assert.Equal(t, "https://"+chainHost+"/x", resp.Header.Get("Location"))
+		assert.Empty(t, resp.Header.Get("Strict-Transport-Security"))
+		assert.Contains(t, s.log.oneOrAgain(t, slog.LevelWarn, "redirected").text("fix"), `"198.51.100.0/24"`)
+		assert.Zero(t, s.served.Load())
 
-	strict := chainSetup{hops: []forwarded.Hop{chainALB()}, cfg: redirect.Config{RequireProxy: true}}.start(t)
-	resp, body := chainGet(t, strict.Direct(albtest.DefaultGroup), strict.HTTPURL+"/x", forged...)
-	chainNoRedirect(t, resp, body, http.StatusMisdirectedRequest)
-	strict.log.one(t, slog.LevelWarn, "direct_access")
-	chainWorksExceptLog(t, strict)
+		strict := chainSetup{hops: []forwarded.Hop{chainALB()}, cfg: redirect.Config{RequireProxy: true}}.start(t)
+		resp, body := chainGet(t, strict.Direct(albtest.DefaultGroup), strict.HTTPURL+"/x", forged...)
+		chainNoRedirect(t, resp, body, http.StatusMisdirectedRequest)
+		strict.log.oneOrAgain(t, slog.LevelWarn, "direct_access")
+		chainWorksExceptLog(t, strict)
+	})
 }
 
 // Through some of the declared hops is not through all of them.

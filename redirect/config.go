@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	pathpkg "path"
 	"slices"
 	"strings"
 
@@ -37,7 +38,8 @@ type Config struct {
 	// "orders.internal". Wildcards as in Aliases.
 	PlainHosts []string
 
-	// HSTS is sent with every answer over https. Zero: none.
+	// HSTS is sent with every answer over https for Canonical and the aliases,
+	// except local names, for which it would bind all programs there. Zero: none.
 	HSTS HSTS
 
 	// HTTPSPort is where https is. Zero: 443, which is never written into a
@@ -71,7 +73,9 @@ type Config struct {
 	// which the request came in (info.Hops; 0: directly). Nil: it is not asked
 	// for, unless RefuseWithoutProof is set. It must be quick and safe for
 	// concurrent use. What an Enforcer has seen itself within an hour, https
-	// for that host through a hop, counts as proof for requests through hops.
+	// for that host through a hop, counts as proof for requests through hops;
+	// with several hops, RequireProxy keeps a stranger from writing it who asks an
+	// inner one.
 	Proof func(info forwarded.Info, host string) bool
 
 	// RefuseWithoutProof answers 503 with Retry-After to every http request that
@@ -133,6 +137,7 @@ func (c *Config) compile() (*Enforcer, error) {
 		if reason := badExempt(path); reason != "" {
 			errs.Add(fmt.Sprintf("Exempt[%d]", i), path, reason, `write the exact path, like "/.well-known/assetlinks.json"`)
 		}
+		e.exempt = append(e.exempt, escaped(path, &pathBytes))
 	}
 	if err := errs.Err(); err != nil {
 		return nil, err
@@ -146,6 +151,8 @@ func badExempt(path string) string {
 	switch {
 	case !strings.HasPrefix(path, "/"):
 		return "no path"
+	case strings.TrimSuffix(path, "/") != strings.TrimSuffix(pathpkg.Clean(path), "/"):
+		return "routers would clean it"
 	case strings.ContainsAny(path, "?#%*"):
 		return "a path is compared as a whole, decoded and without its query"
 	}
@@ -157,7 +164,7 @@ func checkHost(name string) (host, reason, fix string) {
 	host, port, ok := hostport.ParseHost(name)
 	switch {
 	case name == "":
-		return "", "no host is named", "name the host that people should end up at"
+		return "", "empty", "leave it out, or name a host"
 	case strings.Contains(name, "://"):
 		return "", "a URL", "leave out the scheme and what follows the host"
 	case !ok && !isASCII(name):
@@ -167,7 +174,7 @@ func checkHost(name string) (host, reason, fix string) {
 	case port != 0 || strings.HasSuffix(name, ":"):
 		return "", "a host name has no port here", "leave it out; HTTPSPort is for https on another port"
 	case hostport.IsIP(host):
-		return "", "an address, for which browsers accept no certificate", "use a name; health checks by address are answered outside of Wrap"
+		return "", "an address: requests for addresses get 421, always", "use a name; health checks by address are answered outside of Wrap"
 	}
 	return host, "", ""
 }

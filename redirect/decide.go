@@ -2,6 +2,7 @@ package redirect
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/knownhops/knownhops/forwarded"
@@ -15,6 +16,7 @@ type verdict struct {
 	site     *site // nil: the host is not ours
 	hsts     bool
 	marker   bool
+	exposed  bool // credentials came in clear
 	noPolicy bool
 }
 
@@ -63,7 +65,7 @@ func goodTarget(r *http.Request) bool {
 	case r.Method == http.MethodConnect || r.URL == nil || r.URL.Opaque != "":
 		return false
 	case r.URL.Path == "*":
-		return r.Method == http.MethodOptions
+		return r.Method == http.MethodOptions && r.URL.RawPath == ""
 	case r.URL.Path == "":
 		return true // "GET http://www.example.com HTTP/1.1": the path is "/" (RFC 9110 §4.2.3)
 	}
@@ -90,7 +92,7 @@ func (e *Enforcer) judgeHTTPS(r *http.Request, v *verdict) {
 }
 
 func (e *Enforcer) judgeHTTP(r *http.Request, v *verdict) {
-	if e.exempt(r) {
+	if e.isExempt(r) {
 		v.pass(ReasonExempt)
 		return
 	}
@@ -111,6 +113,7 @@ func (e *Enforcer) judgeHTTP(r *http.Request, v *verdict) {
 	default:
 		v.redirect(r, v.site.http, http.StatusPermanentRedirect, ReasonPreserved)
 	}
+	v.exposed = !isRead(r) && carriesCredentials(r)
 	v.diagnose(r, original)
 }
 
@@ -165,18 +168,10 @@ func (v *verdict) redirect(r *http.Request, origin string, status int, reason Re
 	v.Action, v.Status, v.Location, v.Reason = Redirect, status, to, reason
 }
 
-// exempt compares without decoding twice: "/a%2Fb" is not "/a/b" to every
+// isExempt compares the path as it was sent: "/a%2Fb" is not "/a/b" to every
 // router.
-func (e *Enforcer) exempt(r *http.Request) bool {
-	if r.URL.RawPath != "" {
-		return false
-	}
-	for _, path := range e.cfg.Exempt {
-		if path == r.URL.Path {
-			return true
-		}
-	}
-	return false
+func (e *Enforcer) isExempt(r *http.Request) bool {
+	return len(e.exempt) > 0 && slices.Contains(e.exempt, sentPath(r.URL))
 }
 
 // isRead reports whether a redirect loses nothing of r (RFC 9110 §15.4.2).

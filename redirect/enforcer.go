@@ -10,7 +10,7 @@ import (
 
 // An Enforcer decides for each request whether it passes, is redirected or is
 // refused. Its methods may be called concurrently. The zero Enforcer knows no
-// host of its own and refuses everything with 421; New makes others.
+// host of its own and refuses everything, with 421 as a rule; New makes others.
 type Enforcer struct {
 	cfg     Config
 	hosts   hosts
@@ -19,6 +19,7 @@ type Enforcer struct {
 	turns   turns.Limiter
 	greeted atomic.Bool // the first redirect was told
 	repeats repeats
+	exempt  []string // as they are sent
 	probes  probes
 }
 

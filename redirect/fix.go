@@ -57,12 +57,14 @@ func fixOf(reason Reason, info *forwarded.Info) string {
 // before anybody could redirect them.
 const fixCredentials = "have the client use https from the start, and revoke what it has sent in clear"
 
-// diagnose writes the fix for an http request, the cause of a loop first.
+// diagnose writes the fix for an http request, the cause of a loop first. What
+// has a fix of its own keeps it.
 func (v *verdict) diagnose(r, original *http.Request) {
 	switch {
-	case len(v.Signals) > 0 && v.Action != Pass:
+	case v.Fix != "" || v.Action == Pass:
+	case len(v.Signals) > 0:
 		v.Fix = cause(&v.info, r, original, v.Signals)
-	case !isRead(r) && carriesCredentials(r) && (v.Reason == ReasonPreserved || v.Reason == ReasonUnsafeRefused):
+	case v.exposed:
 		v.Fix = fixCredentials
 	}
 }
@@ -71,7 +73,7 @@ func (v *verdict) diagnose(r, original *http.Request) {
 // nothing else shows why.
 func fixCircle(reason Reason) string {
 	if reason == ReasonHostRedirected {
-		return "another layer redirects the canonical host back: let one place decide, and remove the host rule of the balancer, the CDN or the application"
+		return "if it is no client that asks for the alias each time, another layer redirects the canonical host back: let one place decide, and remove the host rule of the balancer, the CDN or the application"
 	}
-	return "if one client is behind this, TLS ends in front of this process and no header says so: see Probe, and declare the proxy in Hops"
+	return "if it is one client that asks for http each time, have it use https; if it never arrives over https, a proxy ends TLS and no header says so: see Probe"
 }

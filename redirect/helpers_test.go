@@ -321,6 +321,49 @@ func (l *chainLog) one(t *testing.T, level slog.Level, reason string) chainLine 
 	return lines[0]
 }
 
+// oneOrAgain is one within chainTries, for a line that may have lost its turn to another.
+func (l *chainLog) oneOrAgain(t *testing.T, level slog.Level, reason string) chainLine {
+	t.Helper()
+	if len(l.about(level, reason)) == 0 {
+		panic(chainNoLine(fmt.Sprintf("no line %v %s in %v", level, reason, l.since(0))))
+	}
+	return l.one(t, level, reason)
+}
+
+// A chainNoLine says which line is missing.
+type chainNoLine string
+
+// chainMostTries is how often a test may begin anew whose lines have come to share a turn. The table of turns has a
+// fixed size and a seed of its own for each Enforcer, so two lines of different kinds do so once in a thousand runs.
+const chainMostTries = 5
+
+// chainTries runs a test that starts an Enforcer of its own and expects lines of several kinds from it.
+func chainTries(t *testing.T, test func()) {
+	t.Helper()
+	var missing chainNoLine
+	for range chainMostTries {
+		if missing = chainLacking(test); missing == "" {
+			return
+		}
+	}
+	require.Fail(t, string(missing))
+}
+
+// chainLacking runs a test and returns what oneOrAgain missed.
+func chainLacking(test func()) (missing chainNoLine) {
+	defer func() {
+		switch problem := recover().(type) {
+		case nil:
+		case chainNoLine:
+			missing = problem
+		default:
+			panic(problem)
+		}
+	}()
+	test()
+	return ""
+}
+
 // worst are the lines from WARN upwards.
 func (l *chainLog) worst() []chainLine {
 	return slices.DeleteFunc(l.since(0), func(line chainLine) bool { return line.Level < slog.LevelWarn })

@@ -12,13 +12,14 @@ import (
 
 // hosts are the names of a Config, compiled.
 type hosts struct {
-	canonical string
-	names     map[string]*site // the canonical host and exact aliases
-	wildcards hostport.HostSet
-	patterns  []string // of the wildcards
-	plain     hostport.HostSet
-	wild      *site   // what is below a wildcard
-	any       *Config // set for DangerouslyAnyHost
+	canonical  string
+	names      map[string]*site // the canonical host and exact aliases
+	wildcards  hostport.HostSet
+	patterns   []string // what the wildcards are below
+	plain      hostport.HostSet
+	plainNames []string // without "*."
+	wild       *site    // what is below a wildcard
+	any        *Config  // set for DangerouslyAnyHost
 }
 
 // A site is one name of ours: where requests for it are sent.
@@ -52,7 +53,7 @@ func (h *hosts) ours(info *forwarded.Info) (*site, Reason) {
 	case h.wildcards.Has(host):
 		return h.wild, 0
 	case h.any != nil:
-		return &site{host: host, canonical: true, http: originOf(host, h.any.HTTPSPort), hsts: h.any.HSTS.own().String()}, 0
+		return &site{host: host, canonical: true, http: originOf(host, h.any.HTTPSPort), hsts: headerFor(host, h.any.HSTS.own())}, 0
 	}
 	return nil, ReasonUnknownHost
 }
@@ -72,7 +73,9 @@ var plainSite site
 // compile reads the names and reports every mistake.
 func (h *hosts) compile(c *Config, errs *ConfigErrors) {
 	var reason, fix string
-	if h.canonical, reason, fix = checkHost(c.Canonical); reason != "" {
+	if h.canonical, reason, fix = checkHost(c.Canonical); c.Canonical == "" {
+		errs.Add("Canonical", "", "no host is named", "name the host that people should end up at")
+	} else if reason != "" {
 		if strings.HasPrefix(c.Canonical, "*.") {
 			reason, fix = "a wildcard names no host to go to", "wildcards are for Aliases"
 		}
@@ -84,12 +87,13 @@ func (h *hosts) compile(c *Config, errs *ConfigErrors) {
 	}
 	for i, name := range c.PlainHosts {
 		field := fmt.Sprintf("PlainHosts[%d]", i)
-		if _, reason, fix := checkHost(strings.TrimPrefix(name, "*.")); reason != "" {
+		if host, reason, fix := checkHost(strings.TrimPrefix(name, "*.")); reason != "" {
 			errs.Add(field, name, reason, fix)
 		} else if enforced := h.enforced(name); enforced != "" {
 			errs.Add(field, name, "covers "+enforced+", for which https is enforced", "take it out of one of the lists")
 		} else {
 			h.plain.Add(name)
+			h.plainNames = append(h.plainNames, host)
 		}
 	}
 }
@@ -103,9 +107,9 @@ func (h *hosts) enforced(pattern string) (covered string) {
 			covered = name
 		}
 	}
-	for _, alias := range h.patterns {
-		if strings.EqualFold(pattern, alias) || set.Has(strings.TrimPrefix(alias, "*.")) {
-			return alias
+	for _, base := range h.patterns {
+		if set.Has("x."+base) && strings.HasPrefix(pattern, "*.") {
+			return "*." + base
 		}
 	}
 	return covered
@@ -119,7 +123,7 @@ func (h *hosts) alias(field, name string, errs *ConfigErrors) {
 		errs.Add(field, name, reason, fix)
 	case wild:
 		h.wildcards.Add(name)
-		h.patterns = append(h.patterns, "*."+host)
+		h.patterns = append(h.patterns, host)
 	case h.names[host] != nil:
 		errs.Add(field, name, "named twice", "leave it out")
 	default:
@@ -134,12 +138,12 @@ func (h *hosts) prepare(c *Config) {
 	apex := h.apex()
 	for name := range h.names {
 		own := new(proved)
-		s := &site{host: name, http: originOf(name, c.HTTPSPort), https: to, hsts: h.wild.hsts, proves: own, needs: own}
+		s := &site{host: name, http: originOf(name, c.HTTPSPort), https: to, hsts: headerFor(name, c.HSTS.own()), proves: own, needs: own}
 		if c.OneHop {
 			s.host, s.http, s.needs = h.canonical, to, shown
 		}
 		if name == apex && c.HSTS.Preload {
-			s.hsts = c.HSTS.String() // the list takes whole domains, so their bare name must agree
+			s.hsts = headerFor(name, c.HSTS) // the list takes whole domains, so their bare name must agree
 		}
 		h.names[name] = s
 	}
@@ -147,6 +151,15 @@ func (h *hosts) prepare(c *Config) {
 	if c.DangerouslyAnyHost {
 		h.any = c
 	}
+}
+
+// headerFor is the HSTS header for one host. Local names get none: they are
+// those of all programs on a machine.
+func headerFor(host string, h HSTS) string {
+	if isLocal(host) {
+		return ""
+	}
+	return h.String()
 }
 
 // apex is the shortest exact alias that the canonical host is below.
@@ -157,6 +170,18 @@ func (h *hosts) apex() (apex string) {
 		}
 	}
 	return apex
+}
+
+// plainBelow names a plain host below one whose HSTS holds for subdomains.
+func (h *hosts) plainBelow() string {
+	for _, name := range h.plainNames {
+		for above, s := range h.names {
+			if strings.HasSuffix(name, "."+above) && strings.Contains(s.hsts, "includeSubDomains") {
+				return name
+			}
+		}
+	}
+	return ""
 }
 
 func originOf(host string, port uint16) string {

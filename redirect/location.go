@@ -36,6 +36,9 @@ func location(origin string, info *forwarded.Info, r *http.Request) (loc string,
 	if strings.HasPrefix(info.Prefix, "/") {
 		prefix = escaped(info.Prefix, &pathBytes)
 	}
+	if path != "" && path[0] != '/' {
+		return "", false // it would go on with the host's name; goodTarget lets none through
+	}
 	if len(origin)+len(prefix)+len(path)+len(mark)+len(query) > maxLocation {
 		return "", false
 	}

@@ -37,21 +37,26 @@ func (e *Enforcer) log(r *http.Request, v *verdict, suspected bool) {
 		e.greet(r, v)
 	}
 	line := lines[v.Reason]
-	switch {
-	case suspected:
+	if v.noPolicy && v.Reason == ReasonUnknownScheme {
+		line.message = "" // logNoPolicy has said it
+	}
+	if suspected {
 		line.level, line.message = slog.LevelWarn, "a redirect that may never end"
-	case v.Fix == fixCredentials:
-		line.level, line.message = slog.LevelWarn, "credentials came over http, in clear"
 	}
 	if line.message != "" {
 		e.write(r, v, line.level, line.message)
+	}
+	if v.exposed {
+		n := *v
+		n.Fix = fixCredentials
+		e.write(r, &n, slog.LevelWarn, "credentials came over http, in clear")
 	}
 }
 
 // greet says once how redirects come about here.
 func (e *Enforcer) greet(r *http.Request, v *verdict) {
-	if e.greeted.CompareAndSwap(false, true) {
-		e.write(r, v, slog.LevelInfo, "the first redirect since the start")
+	if e.greeted.CompareAndSwap(false, true) && e.logger().Enabled(context.Background(), slog.LevelInfo) {
+		e.logger().Log(context.Background(), slog.LevelInfo, "redirect: the first redirect since the start", e.attrs(r, v, 0)...)
 	}
 }
 
@@ -116,12 +121,4 @@ func clientName(v *verdict) string {
 		return v.info.Client.String()
 	}
 	return "unknown"
-}
-
-// warn says at the start what is legal and probably not meant.
-func (e *Enforcer) warn() {
-	if e.cfg.HSTS.MaxAge > 0 && e.cfg.HTTPSPort != 0 && e.cfg.HTTPSPort != 443 {
-		e.logger().Warn("redirect: browsers that know HSTS turn http://"+e.cfg.Canonical+" into https on port 443 by themselves",
-			"https_port", e.cfg.HTTPSPort, "fix", "serve https on port 443 as well, or leave HSTS zero")
-	}
 }

@@ -47,10 +47,6 @@ func chainServe(e *redirect.Enforcer, r *http.Request) *httptest.ResponseRecorde
 	return w
 }
 
-// chainMostTries is how often a test may begin anew whose kinds of lines came to share a turn: the table of turns has
-// a fixed size and a seed of its own for each Enforcer, so that it happens once in some hundred runs.
-const chainMostTries = 5
-
 // chainLines returns what is logged by a fresh Enforcer; want is the number of lines where no two share a turn.
 func chainLines(t *testing.T, want int, cfg redirect.Config, ask func(*redirect.Enforcer)) []chainLine {
 	t.Helper()

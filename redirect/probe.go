@@ -3,10 +3,12 @@ package redirect
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,8 +21,9 @@ import (
 // Enforcer. A chain of proxies is judged so without waiting for a visitor, at
 // start-up or in a test. Begin with http, to see the redirect too.
 //
-// The requests carry a random word by which Wrap knows them; they reach the
-// handler inside of Wrap only if another process serves them. Names and
+// The requests carry a random word by which Wrap knows them, and answers them
+// itself; another process that serves them, or one that gets them late, hands
+// them on. Names and
 // certificates are those that this machine sees, which may differ from a
 // visitor's. The error is for a URL that cannot be asked for, and for the end of
 // ctx; what is wrong with the chain is in the Report.
@@ -39,6 +42,7 @@ func (e *Enforcer) Probe(ctx context.Context, publicURL string) (Report, error) 
 	for range maxProbeSteps {
 		step, fix := e.probeOnce(ctx, rt, u)
 		if ctx.Err() != nil {
+			report.Problem = ctx.Err().Error()
 			return report, ctx.Err()
 		}
 		report.Steps = append(report.Steps, step)
@@ -46,11 +50,12 @@ func (e *Enforcer) Probe(ctx context.Context, publicURL string) (Report, error) 
 			return report, nil
 		}
 		if u, err = e.probeNext(u, step.Location); err != nil {
-			report.Problem, report.Fix = err.Error(), "have whoever answered redirect to a host of ours, or add that host to Aliases"
+			report.Problem, report.Fix = step.URL+" is redirected elsewhere: "+err.Error(), "have whoever answered redirect to the canonical host or an alias, or add that host to Aliases"
 			return report, nil
 		}
 	}
-	report.Problem, report.Fix = fmt.Sprintf("no end after %d redirects", maxProbeSteps), fixCircle(ReasonHostRedirected)
+	report.Problem = fmt.Sprintf("no end after %d redirects", maxProbeSteps)
+	report.Fix = "two layers redirect to one another: let one place decide, and remove the rule of whatever is in front, or of the application"
 	return report, nil
 }
 
@@ -61,31 +66,54 @@ const (
 	maxProbeBody  = 64 << 10
 )
 
-// probeURL refuses what is none of ours: Probe is no way to reach others.
+// probeURL refuses what is not to be redirected: Probe is no way to reach others.
 func (e *Enforcer) probeURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, errors.New("not a URL") // its own text would show a password
 	case u.Scheme != "http" && u.Scheme != "https" || u.Opaque != "" || u.User != nil:
 		return nil, fmt.Errorf("%q is no http or https URL", u.Redacted())
 	}
-	if _, reason := e.hosts.ours(&forwarded.Info{Host: u.Hostname()}); reason != 0 {
-		return nil, fmt.Errorf("%q is not a host of ours (%s)", u.Hostname(), reason)
+	site, reason := e.hosts.ours(&forwarded.Info{Host: u.Hostname()})
+	switch {
+	case reason != 0:
+		return nil, fmt.Errorf("%s is not a host of ours (%s)", shown(u.Hostname()), reason)
+	case site == &plainSite:
+		return nil, fmt.Errorf("%s is one of PlainHosts, which are never redirected", shown(u.Hostname()))
 	}
 	u.Fragment, u.RawFragment = "", ""
 	return u, nil
 }
 
+// probeNext follows a redirect. Whoever answers over http may be anybody, so it
+// leads to the hosts and ports of the Config only.
 func (e *Enforcer) probeNext(from *url.URL, location string) (*url.URL, error) {
 	to, err := from.Parse(location)
 	if err != nil {
-		return nil, err
+		return nil, errors.New("not a URL")
 	}
 	if to, err = e.probeURL(to.String()); err != nil {
-		return nil, fmt.Errorf("%s is redirected to somebody else: %w", from.Redacted(), err)
+		return nil, err
+	}
+	site, _ := e.hosts.ours(&forwarded.Info{Host: to.Hostname()})
+	if site.needs == nil && to.Hostname() != from.Hostname() {
+		return nil, fmt.Errorf("%s is not named in the Config", shown(to.Hostname()))
+	}
+	if port := to.Port(); port != "" && (to.Scheme != from.Scheme || port != from.Port()) && port != e.portOf(to.Scheme) {
+		return nil, fmt.Errorf("port %s is not that of %s", port, to.Scheme)
 	}
 	return to, nil
+}
+
+func (e *Enforcer) portOf(scheme string) string {
+	switch {
+	case scheme == "http":
+		return "80"
+	case e.cfg.HTTPSPort != 0:
+		return strconv.Itoa(int(e.cfg.HTTPSPort))
+	}
+	return "443"
 }
 
 // probeOnce sends one request and waits for its answer.
@@ -110,6 +138,9 @@ func (e *Enforcer) probeOnce(ctx context.Context, rt http.RoundTripper, u *url.U
 	io.CopyN(io.Discard, resp.Body, maxProbeBody)
 	resp.Body.Close()
 	step.Status, step.Location = resp.StatusCode, redirection(resp)
+	if len(step.Location) > maxLocation {
+		step.Location, step.Err = "", errors.New("a Location longer than any browser follows")
+	}
 	select {
 	case a := <-came:
 		step.Arrived, step.Info, step.Decision = true, a.info, a.decision

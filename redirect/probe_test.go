@@ -196,9 +196,9 @@ func TestProbeIsNoProxy(t *testing.T) {
 	assert.Empty(t, s.Log())
 
 	report := chainProbe(t, s, s.HTTPURL)
-	assert.Contains(t, report.Problem, "redirected to somebody else")
+	assert.Contains(t, report.Problem, "redirected elsewhere")
 	assert.Contains(t, report.Problem, "parked.example")
-	assert.Contains(t, report.Fix, "to a host of ours")
+	assert.Contains(t, report.Fix, "to the canonical host or an alias")
 	assert.Len(t, report.Steps, 1)
 	assert.Len(t, s.Log(), 1)
 }
@@ -212,7 +212,7 @@ func TestProbeGoesRound(t *testing.T) {
 	}}.start(t)
 	report := chainProbe(t, s, s.HTTPSURL)
 	assert.Contains(t, report.Problem, "no end after")
-	assert.Contains(t, report.Fix, "another layer redirects the canonical host back")
+	assert.Contains(t, report.Fix, "two layers redirect to one another")
 	assert.Less(t, len(s.Log()), 10)
 }
 

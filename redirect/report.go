@@ -1,6 +1,7 @@
 package redirect
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -18,8 +19,8 @@ type Report struct {
 	Fix     string // what to change, in one sentence
 }
 
-// OK reports whether there is no problem.
-func (r Report) OK() bool { return r.Problem == "" }
+// OK reports whether a request was sent and there is no problem.
+func (r Report) OK() bool { return len(r.Steps) > 0 && r.Problem == "" }
 
 // String is the way of the requests, a line each, and the verdict.
 func (r Report) String() string {
@@ -31,7 +32,7 @@ func (r Report) String() string {
 		b.WriteString("ok")
 		return b.String()
 	}
-	fmt.Fprintf(&b, "problem: %s", r.Problem)
+	fmt.Fprintf(&b, "problem: %s", cmp.Or(r.Problem, "nothing was asked"))
 	if r.Fix != "" {
 		fmt.Fprintf(&b, "\nfix: %s", r.Fix)
 	}
@@ -56,7 +57,7 @@ func (s Step) String() string {
 	case s.Err != nil:
 		return fmt.Sprintf("%s -> %v", s.URL, s.Err)
 	case s.Location != "":
-		line += " " + shown(s.Location)
+		line += " " + shown(redacted(s.Location))
 	}
 	if !s.Arrived {
 		return line + " (not by this process)"
@@ -86,8 +87,19 @@ func (s *Step) problem(u *url.URL, cause string) (problem, fix string) {
 		return s.URL + " arrived as https: http is not redirected", "a proxy writes https whatever the client used: have it write its own scheme"
 	case !https && s.Decision.Reason == ReasonUnknownScheme:
 		return s.URL + " arrived, and nobody knows the scheme: http is not redirected", s.Decision.Fix
+	case s.Decision.Action == Pass && s.Decision.Reason != ReasonPassedHTTPS:
+		return fmt.Sprintf("%s is served as it is (%s): http is not redirected", s.URL, s.Decision.Reason), "ask for another path, or leave this one out of Exempt"
 	}
 	return "", ""
+}
+
+// redacted leaves out what may be a password.
+func redacted(location string) string {
+	u, err := url.Parse(location)
+	if err != nil {
+		return "(no URL)"
+	}
+	return u.Redacted()
 }
 
 // silence is about a request that nobody answered.

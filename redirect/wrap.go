@@ -7,10 +7,12 @@ import (
 // Wrap answers what must not reach next, and hands the rest on as it came: the
 // request and the ResponseWriter are the same. It goes inside of
 // forwarded.Policy.Wrap and of healthcheck's Wrap, outside of everything that
-// serves content. A request over https costs no allocation, one with HSTS.
+// serves content and of what takes a prefix off the path: http.StripPrefix
+// does not say what it took, and redirects would lead elsewhere. A request over
+// https costs no allocation, one with HSTS.
 func (e *Enforcer) Wrap(next http.Handler) http.Handler {
-	if e == nil {
-		panic("redirect: Wrap of a nil *Enforcer; the zero Enforcer refuses everything")
+	if e == nil || next == nil {
+		panic("redirect: Wrap of a nil *Enforcer or a nil handler; the zero Enforcer refuses everything")
 	}
 	return &handler{enforcer: e, next: next}
 }
@@ -50,6 +52,9 @@ func setHSTS(h http.Header, value string) {
 // client that could go in circles.
 func (e *Enforcer) count(r *http.Request, v *verdict, probe bool) {
 	e.stats[v.Reason].Add(1)
+	if v.hsts {
+		e.repeats.arrived(v, r)
+	}
 	if v.noPolicy {
 		e.stats[ReasonNoPolicy].Add(1)
 		e.logNoPolicy(r, v)
@@ -67,11 +72,7 @@ func (e *Enforcer) count(r *http.Request, v *verdict, probe bool) {
 // goesRound reports whether the same client was sent to the same place just
 // before, and before that.
 func (e *Enforcer) goesRound(r *http.Request, v *verdict) bool {
-	client := v.info.Client
-	if !client.IsValid() {
-		client = v.info.Peer.Addr()
-	}
-	if !e.repeats.again(client, r, v.Location) {
+	if !e.repeats.again(v, r) {
 		return false
 	}
 	if v.Fix == "" {
