@@ -32,7 +32,7 @@ var rules = []rule{
 		why: "the outermost handler judges no request, so it needs nothing of the packages that do"},
 	{pkg: "proxy", may: "forwarded internal/conferr internal/hostport github.com/gorilla/handlers", tests: testify,
 		why: "it writes what forwarded understood; logging and recovering are left to a well-kept library"},
-	{pkg: "proxy/albtest", tests: "forwarded proxy redirect " + testify,
+	{pkg: "proxy/albtest", tests: "forwarded healthcheck proxy redirect " + testify,
 		why: "an emulator that shared a parser with what it judges would share its bugs; its examples judge this module's own services"},
 	{pkg: "internal/hostport", may: "internal/conferr", tests: testify,
 		why: "a leaf: the grammars that several packages must read alike"},

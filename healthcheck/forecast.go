@@ -1,0 +1,71 @@
+package healthcheck
+
+import (
+	"fmt"
+	"time"
+)
+
+// A forecast says how long a drain takes by what the probers have shown.
+type forecast struct {
+	needs   time.Duration // until the slowest prober has had its failing answers, at worst; zero: nobody probes
+	slowest Prober
+	because string        // the sum in words
+	total   time.Duration // the drain as a whole, as the profile bounds it
+	advice  []string      // what does not fit
+}
+
+// foresee looks at who probes, and by which profile the server is drained. An
+// unknown profile is one of zeros.
+func foresee(probers []Prober, p Profile) forecast {
+	var f forecast
+	for _, one := range probers {
+		every := orElse(one.Every, orElse(p.ProbeInterval, assumedInterval))
+		needs, because := every*time.Duration(p.unhealthyThreshold()), fmt.Sprintf("%d failing answers, one every %v", p.unhealthyThreshold(), rounded(every))
+		if one.Mixed && p.takeOut() > needs {
+			needs, because = p.takeOut(), "clients come from there as well, so the time is the profile's"
+		}
+		if one.Active && needs > f.needs {
+			f.needs, f.because, f.slowest = needs, because, one
+		}
+	}
+	if f.needs > 0 {
+		f.total = min(f.needs+p.quiet(), p.wait()) + p.shutdown()
+		f.advise(p)
+	}
+	return f
+}
+
+// hide adds that somebody asks through a proxy.
+func (f *forecast) hide(hidden bool, p Profile) {
+	if !hidden {
+		return
+	}
+	f.advice = append(f.advice, "Readiness is asked for through a proxy that adds forwarding headers, so a balancer's probes cannot be told from visitors: a drain waits as long as the profile says that they need. Let the balancer probe this process itself to have it observed.")
+	if p.takeOut() > f.needs {
+		f.needs, f.because = p.takeOut(), "probes come through a proxy, so the time is the profile's"
+		f.total = min(f.needs+p.quiet(), p.wait()) + p.shutdown()
+	}
+}
+
+// advise compares what is needed with what there is.
+func (f *forecast) advise(p Profile) {
+	if f.needs > p.wait() {
+		f.advice = append(f.advice, fmt.Sprintf("The wait ends after %v (Profile.Wait), before the slowest prober has had its failing answers. Probe at least every %v, or raise Wait to %v and the kill budget of the platform (ECS stopTimeout, terminationGracePeriodSeconds, TimeoutStopSec) to %v.",
+			rounded(p.wait()), (p.wait()/time.Duration(p.unhealthyThreshold())).Truncate(time.Second), rounded(f.needs), rounded(f.needs+p.quiet()+p.shutdown())))
+	}
+	if p.KillBudget > 0 && f.total > p.KillBudget {
+		f.advice = append(f.advice, fmt.Sprintf("The platform kills the process after %v (Profile.KillBudget), and a drain takes up to %v. Probe more often, or raise the kill budget.",
+			rounded(p.KillBudget), rounded(f.total)))
+	}
+}
+
+// rounded is d without what nobody reads.
+func rounded(d time.Duration) time.Duration {
+	switch {
+	case d > 10*time.Second:
+		return d.Round(time.Second)
+	case d > time.Second:
+		return d.Round(100 * time.Millisecond)
+	}
+	return d.Round(time.Millisecond)
+}

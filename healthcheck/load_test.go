@@ -1,0 +1,6 @@
+//go:build !race
+
+package healthcheck
+
+// loadRate is how many requests a second a load sends.
+const loadRate = 200
