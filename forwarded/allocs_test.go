@@ -119,3 +119,14 @@ func TestResolveAllocates(t *testing.T) {
 		}
 	}
 }
+
+// TestResolveAllocatesNothingBehindPROXY: what the listener saw is copied.
+func TestResolveAllocatesNothingBehindPROXY(t *testing.T) {
+	p := newPolicy(t, forwarded.Config{Hops: []forwarded.Hop{forwarded.NLBTLS("10.0.16.0/20")}})
+	r := refRequest{remote: client + ":5000", host: ourHost, header: http.Header{}, transport: &forwarded.Transport{
+		Peer: netip.MustParseAddrPort(albPeer), Source: netip.MustParseAddrPort(client + ":5000"), Destination: netip.MustParseAddrPort("10.0.16.2:443"),
+	}}.request()
+	if n := testing.AllocsPerRun(200, func() { served = p.Resolve(r) }); n != 0 || served.Scheme != forwarded.HTTPS {
+		t.Errorf("%v allocations, %+v", n, served)
+	}
+}

@@ -53,7 +53,7 @@ func peerStep(r *http.Request) Step {
 		s.Value, s.Verdict = "", "bad_peer"
 	case p.unix:
 		s.Value = "unix"
-	case p.transport != nil:
+	case p.proxied:
 		s.Rule = "what the PROXY header's listener saw"
 	}
 	return s

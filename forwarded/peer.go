@@ -30,8 +30,9 @@ type peer struct {
 	addr      netip.Addr // unmapped, with its zone; invalid for unix sockets
 	port      uint16
 	unix      bool
-	bad       bool       // RemoteAddr cannot be read
-	transport *Transport // nil: no PROXY header
+	bad       bool      // RemoteAddr cannot be read
+	proxied   bool      // there was a PROXY header
+	transport Transport // what it said
 }
 
 func (p peer) addrPort() netip.AddrPort {
@@ -79,10 +80,9 @@ func oddPeer(remote string) peer {
 }
 
 func transportPeer(local TransportAddr) peer {
-	t := local.Transport()
-	p := peer{transport: &t, unix: local.Network() == "unix"}
-	if t.Peer.IsValid() {
-		p.addr, p.port = t.Peer.Addr().Unmap(), t.Peer.Port()
+	p := peer{proxied: true, transport: local.Transport(), unix: local.Network() == "unix"}
+	if from := p.transport.Peer; from.IsValid() {
+		p.addr, p.port = from.Addr().Unmap(), from.Port()
 	}
 	p.bad = !p.addr.IsValid() && !p.unix
 	return p

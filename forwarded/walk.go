@@ -32,7 +32,7 @@ func (t *topology) fromPeer(p peer, w *walk, in *reader, tr *trace) {
 	switch {
 	case p.bad:
 		w.lose(ReasonBadPeer)
-	case p.transport != nil || t.wantsPROXY(p.addr, p.unix):
+	case p.proxied || t.wantsPROXY(p.addr, p.unix):
 		if cur := t.throughPROXY(p, w, tr); cur.IsValid() {
 			t.outwards(cur, false, w, in, tr)
 		}
@@ -73,8 +73,8 @@ func (t *topology) throughPROXY(p peer, w *walk, tr *trace) (cur netip.Addr) {
 	}
 	w.info.Hops = 1
 	tr.hop(&t.nodes[0], p.addr, p.unix)
-	switch tp := p.transport; {
-	case tp == nil:
+	switch tp := &p.transport; {
+	case !p.proxied:
 		w.lose(ReasonMismatch)
 	case tp.Local:
 		w.lose(ReasonLocal)

@@ -50,7 +50,7 @@ func TestWhatAHeaderMakes(t *testing.T) {
 				assert.Equal(t, c.remote, conn.RemoteAddr().String())
 				assert.Equal(t, c.local, conn.LocalAddr().String())
 				assert.Equal(t, "tcp", conn.LocalAddr().Network())
-				assert.IsType(t, &net.TCPAddr{}, conn.RemoteAddr())
+				assert.Equal(t, ap(c.remote), conn.RemoteAddr().(*net.TCPAddr).AddrPort(), "and not its IPv4-mapped form")
 				c.transport.Peer = ap(balancer)
 				assert.Equal(t, c.transport, transportOf(t, conn))
 				rest := make([]byte, 3)
@@ -290,6 +290,8 @@ func TestOldestMakesRoom(t *testing.T) {
 			}
 			_ = theirs.Close()
 		}
+		_, err := io.WriteString(silent[1], block[:1])
+		assert.NoError(t, err, "one made room, and no more")
 		another, _ := ln.connect(balancer) // the slot that was freed is taken again, and then the next oldest goes
 		_, _ = ln.connect(balancer)
 		requireEnded(t, silent[1])
@@ -298,6 +300,28 @@ func TestOldestMakesRoom(t *testing.T) {
 			say(conn, block)
 			assert.Equal(t, client, accept(t, l).RemoteAddr().String(), "the others still may")
 		}
+	})
+}
+
+// A sender whose goroutine comes to read only when the next one already waits
+// for its slot is silent from then on, and makes room at once.
+func TestLateReaderMakesRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := quiet()
+		cfg.MaxPending, cfg.Timeout = 1, time.Hour
+		ln := newFake()
+		l := listen(t, ln, cfg)
+		start := time.Now()
+		silent, ours := net.Pipe()
+		ln.results <- &tardyConn{
+			pipeConn: &pipeConn{Conn: ours, local: tcpAddr(target), remote: tcpAddr(balancer)}, deadline: time.Second,
+		}
+		theirs, _ := ln.connect(balancer)
+		defer theirs.Close()
+		say(theirs, block)
+		assert.Equal(t, client, accept(t, l).RemoteAddr().String())
+		assert.Equal(t, time.Second, time.Since(start))
+		requireEnded(t, silent)
 	})
 }
 
@@ -423,6 +447,47 @@ func TestClose(t *testing.T) {
 	})
 }
 
+// A tardyConn is slow to take a deadline, and to notice that it is closed.
+type tardyConn struct {
+	*pipeConn
+	deadline, noticing time.Duration
+}
+
+func (c *tardyConn) SetReadDeadline(at time.Time) error {
+	time.Sleep(c.deadline)
+	return c.pipeConn.SetReadDeadline(at)
+}
+
+func (c *tardyConn) Read(p []byte) (int, error) {
+	n, err := c.pipeConn.Read(p)
+	if err != nil {
+		time.Sleep(c.noticing)
+	}
+	return n, err
+}
+
+// Close waits for every goroutine, and closes a connection too whose goroutine
+// has not come to read.
+func TestCloseWaits(t *testing.T) {
+	for _, tardy := range []tardyConn{{noticing: time.Second}, {deadline: 2 * time.Second}} {
+		synctest.Test(t, func(t *testing.T) {
+			cfg := quiet()
+			cfg.Timeout = time.Hour
+			ln := newFake()
+			l := listen(t, ln, cfg)
+			theirs, ours := net.Pipe()
+			conn := tardy
+			conn.pipeConn = &pipeConn{Conn: ours, local: tcpAddr(target), remote: tcpAddr(balancer)}
+			ln.results <- &conn
+			time.Sleep(time.Second)
+			start := time.Now()
+			require.NoError(t, l.Close())
+			assert.Equal(t, time.Second, time.Since(start))
+			requireEnded(t, theirs)
+		})
+	}
+}
+
 func TestCloseWakesAccept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := listen(t, newFake(), quiet())
@@ -484,6 +549,8 @@ func TestInnerListenerCloses(t *testing.T) {
 type noDeadline struct{ *pipeConn }
 
 func (noDeadline) SetReadDeadline(time.Time) error { return errors.ErrUnsupported }
+
+func (c noDeadline) Read([]byte) (int, error) { panic("nothing bounds this read") }
 
 func TestNoDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
