@@ -11,6 +11,7 @@ require (
 	github.com/knownhops/knownhops v0.0.0
 	github.com/labstack/echo/v4 v4.16.0
 	github.com/labstack/echo/v5 v5.4.4
+	github.com/pires/go-proxyproto v0.15.0
 	github.com/stretchr/testify v1.11.1
 	github.com/unrolled/secure v1.17.0
 	golang.org/x/crypto v0.54.0
