@@ -31,7 +31,10 @@
 //
 // No such sign makes a request pass that would have been redirected. Signs can
 // be forged, and whoever can change plain http must not get plain answers by
-// it.
+// it. There is one exception: where no policy ran, and Config.Policy is nil, a
+// forwarding header makes the scheme unknown, since to redirect every request of
+// a service behind a proxy would be worse. A service that no proxy stands before
+// sets Policy: new(forwarded.Policy).
 //
 // # Caches
 //

@@ -214,7 +214,7 @@ func (e *Enforcer) answerProbe(w http.ResponseWriter, r *http.Request, v *verdic
 	a := arrival{info: v.info, decision: v.Decision}
 	if probe.https && v.info.Scheme == forwarded.HTTP {
 		original := originalOf(r)
-		a.cause = cause(&v.info, r, original, e.signals(original.Header, v.info.Host))
+		a.cause = whoLostIt(&v.info, r, original, bestHint(e.signals(original.Header, v.info.Host)))
 	}
 	select {
 	case probe.came <- a:

@@ -52,7 +52,7 @@ func setHSTS(h http.Header, value string) {
 // client that could go in circles.
 func (e *Enforcer) count(r *http.Request, v *verdict, probe bool) {
 	e.stats[v.Reason].Add(1)
-	if v.hsts {
+	if v.hsts && v.site.http != v.site.https { // otherwise it is about to be sent to the same place again
 		e.repeats.arrived(v, r)
 	}
 	if v.noPolicy {
