@@ -54,6 +54,6 @@ var (
 		Paths: healthcheck.Paths{}, Every: time.Second, Timeout: time.Second,
 		OnTransition: func(healthcheck.Transition) {}, Logger: (*slog.Logger)(nil),
 	}
-	_ = healthcheck.Profile{Idle: time.Second, ReadHeader: time.Second, ProbeInterval: time.Second, KillBudget: time.Second, MaxHeaderBytes: 1, UnhealthyThreshold: 1}
+	_ = healthcheck.Profile{Idle: time.Second, ReadHeader: time.Second, Stall: time.Second, ProbeInterval: time.Second, KillBudget: time.Second, MaxHeaderBytes: 1, UnhealthyThreshold: 1}
 	_ = healthcheck.Endpoint{Server: (*http.Server)(nil), Listeners: []net.Listener(nil)}
 )

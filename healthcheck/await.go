@@ -63,7 +63,7 @@ func (t *table) evidence(now, began time.Time, p Profile) (<-chan struct{}, evid
 	if t.news == nil {
 		t.news = make(chan struct{})
 	}
-	w := weighing{now: now, began: began, threshold: p.unhealthyThreshold(), assumed: t.assumed(), takeOut: p.takeOut(), hidden: t.hidden}
+	w := weighing{now: now, began: began, threshold: p.unhealthyThreshold(), assumed: t.assumed(), takeOut: p.takeOut(), hidden: t.hidden || p.SharedAddress && t.known.Load() > 0}
 	for i := range t.used() {
 		if t.entries[i].awaited {
 			w.weigh(&t.entries[i])

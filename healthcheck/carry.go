@@ -54,6 +54,7 @@ func patient(profiles []Profile) Profile {
 		if p.takeOut() > all.takeOut() {
 			all.Name = p.Name
 		}
+		all.SharedAddress = all.SharedAddress || p.SharedAddress
 		all.ProbeInterval = max(all.ProbeInterval, p.ProbeInterval)
 		all.UnhealthyThreshold = max(all.unhealthyThreshold(), p.unhealthyThreshold())
 		all.Quiet = max(all.quiet(), p.quiet())

@@ -132,7 +132,7 @@ func (c CheckState) output() string {
 	if c.Err == nil {
 		return ""
 	}
-	return strings.ToValidUTF8(clip(c.Err.Error(), maxText), "\uFFFD")
+	return strings.ToValidUTF8(clip(errorText(c.Err), maxText), "\uFFFD")
 }
 
 func (p Prober) name() string {

@@ -7,6 +7,13 @@ import "time"
 // are, and the channel of [Health.Draining] is closed. It returns at once.
 // [Serve] calls it and does the rest.
 func (h *Health) Drain() {
+	h.latch()
+	h.tell()
+}
+
+// latch is Drain without a word to anybody: what OnTransition does must not keep
+// a service from leaving.
+func (h *Health) latch() {
 	h.mu.Lock()
 	if !h.leaving.IsZero() {
 		h.mu.Unlock()
@@ -18,7 +25,12 @@ func (h *Health) Drain() {
 	h.probers.freeze(now)
 	close(h.drainChannel())
 	h.mu.Unlock()
-	h.tell()
+}
+
+func (h *Health) hasLeft() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !h.leaving.IsZero()
 }
 
 // Draining returns a channel that is closed once [Health.Drain] was called.

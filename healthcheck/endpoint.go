@@ -32,6 +32,9 @@ func checkEndpoints(h *Health, endpoints []Endpoint) error {
 	if h == nil {
 		errs.Add("Health", "nil", "nothing could say that the service leaves", "give a new(Health): it is live and ready without checks")
 	}
+	if h != nil && h.hasLeft() {
+		errs.Add("Health", "", "it has drained, and readiness would be 503 for ever", "give a new one")
+	}
 	if len(endpoints) == 0 {
 		errs.Add("Endpoints", "", "there is nothing to serve", "")
 	}
@@ -43,6 +46,8 @@ func checkEndpoints(h *Health, endpoints []Endpoint) error {
 			errs.Add(field+".Server", "nil", "there is nothing to serve", "")
 		case e.Server.Handler == nil:
 			errs.Add(field+".Server.Handler", "nil", noHandler, noHandlerFix)
+		case isServed(e.Server):
+			errs.Add(field+".Server", "", "it was served already, and net/http serves a server once", "make a new one")
 		case seen[e.Server]:
 			errs.Add(field+".Server", "", "the server has an endpoint already", "give that one all the listeners")
 		}
@@ -54,6 +59,11 @@ func checkEndpoints(h *Health, endpoints []Endpoint) error {
 		}
 	}
 	return errs.Err()
+}
+
+func isServed(srv *http.Server) bool {
+	_, ok := srv.Handler.(*served)
+	return ok
 }
 
 // listen opens the listeners of those that were given none. On an error it

@@ -21,8 +21,8 @@ func foresee(probers []Prober, p Profile) forecast {
 	for _, one := range probers {
 		every := orElse(one.Every, orElse(p.ProbeInterval, assumedInterval))
 		needs, because := every*time.Duration(p.unhealthyThreshold()), fmt.Sprintf("%d failing answers, one every %v", p.unhealthyThreshold(), rounded(every))
-		if one.Mixed && p.takeOut() > needs {
-			needs, because = p.takeOut(), "clients come from there as well, so the time is the profile's"
+		if (one.Mixed || p.SharedAddress) && p.takeOut() > needs {
+			needs, because = p.takeOut(), "who asks cannot be told apart there, so the time is the profile's"
 		}
 		if one.Active && needs > f.needs {
 			f.needs, f.because, f.slowest = needs, because, one
@@ -49,6 +49,10 @@ func (f *forecast) hide(hidden bool, p Profile) {
 
 // advise compares what is needed with what there is.
 func (f *forecast) advise(p Profile) {
+	if every := f.slowest.Every; every > 0 && every < p.ProbeInterval*9/10 && !p.SharedAddress {
+		f.advice = append(f.advice, fmt.Sprintf("Probes come every %v, more often than the profile says (%v). If several probers share the address, through NAT or a NodePort, set Profile.SharedAddress, or a drain ends too early; otherwise set Profile.ProbeInterval to what it is.",
+			rounded(every), rounded(p.ProbeInterval)))
+	}
 	if f.needs > p.wait() {
 		f.advice = append(f.advice, fmt.Sprintf("The wait ends after %v (Profile.Wait), before the slowest prober has had its failing answers. Probe at least every %v, or raise Wait to %v and the kill budget of the platform (ECS stopTimeout, terminationGracePeriodSeconds, TimeoutStopSec) to %v.",
 			rounded(p.wait()), (p.wait()/time.Duration(p.unhealthyThreshold())).Truncate(time.Second), rounded(f.needs), rounded(f.needs+p.quiet()+p.shutdown())))

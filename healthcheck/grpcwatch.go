@@ -3,6 +3,7 @@ package healthcheck
 import (
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // watch tells a caller how the service is and each change of it, until one of
@@ -23,9 +24,11 @@ func (h *Health) watch(w http.ResponseWriter, r *http.Request, about endpoint) {
 		s := h.current()
 		if now := watched(s, about); now != last {
 			last = now
+			_ = stream.SetWriteDeadline(time.Now().Add(grpcReadTime)) // for a caller that takes nothing, and would hold up a drain
 			if _, err := w.Write(message(now)); err != nil || stream.Flush() != nil {
 				return
 			}
+			_ = stream.SetWriteDeadline(time.Time{})
 			h.counts.add(endRPCWatch, watchCode(now))
 		}
 		if s.ready == verdictDraining {

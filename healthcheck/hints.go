@@ -47,14 +47,19 @@ type hints struct {
 // itself a probe is looked after: a balancer that probes "/" and gets a redirect
 // takes the target for a sick one, and nobody sees why.
 func (h *Health) watchOthers(next http.Handler, w http.ResponseWriter, r *http.Request) {
-	h.probers.sawOther(r)
+	defer h.probers.sawOther(r, h.probers.clock())
 	if !looksLikeProbe(r) {
 		next.ServeHTTP(w, r)
 		return
 	}
-	seen := &codeWriter{ResponseWriter: w, code: http.StatusOK}
-	path := r.URL.Path // the handler may change it
+	seen := &codeWriter{ResponseWriter: w, code: http.StatusInternalServerError} // what a panic comes to
+	defer h.hint(r, r.URL.Path, seen)                                            // the handler may change the path
 	next.ServeHTTP(seen, r)
+	seen.returned()
+}
+
+// hint notes down a mis-aimed probe.
+func (h *Health) hint(r *http.Request, path string, seen *codeWriter) {
 	hint := Hint{Agent: strings.Clone(clip(r.UserAgent(), maxAgent)), Peer: "unix", Path: strings.Clone(clip(path, maxPathShown)), Code: seen.code, Last: time.Now()}
 	if peer, ok := peerOf(r); ok {
 		hint.Peer = peer.String()
@@ -120,8 +125,16 @@ func (w *codeWriter) WriteHeader(code int) {
 
 // Write is here because it sends a status of 200 if there is none yet.
 func (w *codeWriter) Write(p []byte) (int, error) {
+	w.returned()
 	w.wrote = true
 	return w.ResponseWriter.Write(p)
+}
+
+// returned says that the handler did not panic.
+func (w *codeWriter) returned() {
+	if !w.wrote {
+		w.code = http.StatusOK
+	}
 }
 
 // Unwrap is for http.ResponseController.

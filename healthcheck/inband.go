@@ -14,14 +14,22 @@ import (
 // Closing idle connections instead, as SetKeepAlivesEnabled(false) does, breaks
 // off requests that are on their way.
 //
+// A GOAWAY drops the streams that are on their way, and not every client may
+// send their requests again. So over HTTP/2 it waits for settled: until those who
+// send requests here have been told to send them elsewhere.
+//
 // It costs nothing before the drain: only then is the ResponseWriter wrapped. An
 // answer that was begun before keeps its connection for one more request.
 //
 // Source: RFC 9112, 9.6; RFC 9113, 6.8
-func inBand(draining <-chan struct{}, next http.Handler) http.Handler {
+func inBand(draining, settled <-chan struct{}, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begun := draining
+		if r.ProtoMajor >= 2 {
+			begun = settled
+		}
 		select {
-		case <-draining:
+		case <-begun:
 			serveClosing(w, r, next)
 		default:
 			next.ServeHTTP(w, r)

@@ -32,7 +32,7 @@ func closedChannel() <-chan struct{} {
 // front serves a handler behind inBand on loopback.
 func front(t *testing.T, draining <-chan struct{}, h http.Handler) *httptest.Server {
 	t.Helper()
-	srv := httptest.NewServer(inBand(draining, h))
+	srv := httptest.NewServer(inBand(draining, draining, h))
 	t.Cleanup(srv.Close)
 	return srv
 }
@@ -108,7 +108,7 @@ func TestGoAway(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			draining := make(chan struct{})
 			seen := make(map[string]int) // requests by connection
-			srv := httptest.NewUnstartedServer(inBand(draining, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			srv := httptest.NewUnstartedServer(inBand(draining, draining, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				assert.Equal(t, 2, r.ProtoMajor)
 				assert.Implements(t, (*http.Pusher)(nil), w)
 				fmt.Fprint(w, r.RemoteAddr)
@@ -217,7 +217,7 @@ func TestResponseControllerThroughTheWrapper(t *testing.T) {
 func TestInBandOverOtherWriters(t *testing.T) {
 	w := httptest.NewRecorder()
 	r := httptest.NewRequestWithContext(context.Background(), "GET", "/", nil)
-	inBand(closedChannel(), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	inBand(closedChannel(), closedChannel(), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		assert.NotImplements(t, (*http.Hijacker)(nil), w)
 		w.(interface{ CloseNotify() <-chan bool }).CloseNotify()
 	})).ServeHTTP(w, r)
@@ -226,7 +226,7 @@ func TestInBandOverOtherWriters(t *testing.T) {
 
 // TestInBandCostsNothingBefore: no allocation until there is a drain.
 func TestInBandCostsNothingBefore(t *testing.T) {
-	h := inBand(make(chan struct{}), http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	h := inBand(make(chan struct{}), make(chan struct{}), http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	w, r := httptest.NewRecorder(), httptest.NewRequestWithContext(context.Background(), "GET", "/", nil)
 	assert.Zero(t, testing.AllocsPerRun(100, func() { h.ServeHTTP(w, r) }))
 }

@@ -15,6 +15,7 @@ import (
 func (s *service) leave(patience context.Context) {
 	began := time.Now()
 	why := s.awaitProbers(patience)
+	close(s.settled)
 	s.log.Info("healthcheck: probers: "+why, "waited", time.Since(began).Round(time.Millisecond))
 	if !s.health.probed() {
 		return // nobody who could send clients elsewhere: a run without a balancer
@@ -49,6 +50,7 @@ func (s *service) stop(patience context.Context) *LostError {
 	s.health.awaitTracked(ctx)
 	stopping.Wait()
 	await(ctx, s.traffic.idle) // handlers that took their connections over: Shutdown knows nothing of them
+	s.lastWords(ctx)
 	s.awaitChecks(ctx)
 	lost := s.lost(patience)
 	for _, e := range s.endpoints {
@@ -57,9 +59,22 @@ func (s *service) stop(patience context.Context) *LostError {
 	return lost
 }
 
+// lastWords gives net/http a moment to report the connections that Shutdown has
+// closed; one of them may have brought a request.
+func (s *service) lastWords(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, settle)
+	defer cancel()
+	await(ctx, func() bool { return s.traffic.open() == 0 })
+}
+
 // awaitChecks waits for the checks. One that ignores its context is left to the
 // end of the process.
 func (s *service) awaitChecks(ctx context.Context) {
+	select {
+	case <-s.checked:
+		return
+	default:
+	}
 	select {
 	case <-s.checked:
 	case <-ctx.Done():

@@ -58,12 +58,13 @@ func (l *linter) idle() {
 
 // wholeMessages looks at the limits that run however fast a message moves.
 func (l *linter) wholeMessages() {
+	const moving = "leave it at 0: Profile.Stall is for clients that do not move; limit others where it matters, with http.ResponseController"
 	if t := l.srv.ReadTimeout; t > 0 {
-		l.add("read_timeout", "Server.ReadTimeout", "leave it at 0; limit where it matters, with http.ResponseController",
+		l.add("read_timeout", "Server.ReadTimeout", moving,
 			"an upload that takes longer than %v is cut off, however steadily it comes", t)
 	}
 	if t := l.srv.WriteTimeout; t > 0 {
-		l.add("write_timeout", "Server.WriteTimeout", "leave it at 0; limit where it matters, with http.ResponseController",
+		l.add("write_timeout", "Server.WriteTimeout", moving,
 			"it counts the handler's time: an answer that is not out after %v is a closed connection, which a balancer turns into a 502", t)
 	}
 }

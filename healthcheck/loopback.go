@@ -11,7 +11,7 @@ import (
 // Loopback reports whether a request comes from this machine and was meant for
 // it: the peer is a loopback address, the Host is localhost or a loopback
 // address (a name that an attacker's DNS points to 127.0.0.1 is not), and no
-// forwarding header is there. It is made for [Health.Details].
+// forwarding header or Via is there. It is made for [Health.Details].
 //
 // Prohibited: Loopback behind a proxy on the same host. All of that proxy's
 // clients come from a loopback address, and not every proxy says so in a header.
@@ -21,7 +21,7 @@ func Loopback(r *http.Request) bool {
 		return false
 	}
 	host, _, ok := hostport.ParseHost(r.Host)
-	return ok && (host == "localhost" || isLoopback(host)) && !family.In(r.Header)
+	return ok && (host == "localhost" || isLoopback(host)) && !family.In(r.Header) && len(r.Header["Via"]) == 0
 }
 
 func isLoopback(host string) bool {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -12,8 +13,8 @@ import (
 const maxNamed = 8
 
 // A LostError says what [Serve] had to break off. A drain that lost nothing
-// has none. What a balancer sent to a port that was closed already is not in
-// it: the process never learns of that.
+// has none. What was sent to a port or into a connection that was closed already
+// is not in it: the process never learns of that.
 type LostError struct {
 	// Requests were being answered when their connections were closed; oldest first.
 	Requests []LostRequest
@@ -22,8 +23,8 @@ type LostError struct {
 	// that were still open, by name.
 	Tracked map[string]int
 
-	// Dropped is how many requests arrived whole, but too late: net/http closes
-	// their connections without an answer once the shutdown has begun.
+	// Dropped is how many requests arrived too late, whole or in part: net/http
+	// closes their connections without an answer once the shutdown has begun.
 	Dropped int
 
 	// Cause is what ended the patience: "the time was up" or "a second signal".
@@ -39,7 +40,16 @@ type LostRequest struct {
 
 // String returns the request in a few words.
 func (r LostRequest) String() string {
-	return fmt.Sprintf("%s %s after %v", r.Method, r.Path, r.Age.Round(time.Millisecond))
+	return fmt.Sprintf("%s %s after %v", r.Method, printable(r.Path), r.Age.Round(time.Millisecond))
+}
+
+// printable quotes a path that could begin a line of its own in a log.
+func printable(path string) string {
+	path = clip(path, maxPathShown)
+	if quoted := strconv.QuoteToASCII(path); len(quoted) != len(path)+2 {
+		return quoted
+	}
+	return path
 }
 
 // Error says it in one sentence, and names the eight oldest requests.

@@ -62,7 +62,7 @@ func judge(resp *http.Response) error {
 		return nil
 	}
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, probeAnswer)) // for the message only: as much as came
-	return fmt.Errorf("healthcheck: %s answered %s: %q", resp.Request.URL, resp.Status, strings.TrimSpace(string(body)))
+	return fmt.Errorf("healthcheck: %s answered %s: %q", resp.Request.URL.Redacted(), resp.Status, strings.TrimSpace(string(body)))
 }
 
 // target is what is probed.

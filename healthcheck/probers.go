@@ -33,8 +33,8 @@ type table struct {
 	entries [maxProbers]prober
 	frozen  bool          // a drain has begun: nobody is added or removed
 	front   Profile       // whose ProbeInterval stands for what is not known
-	relayed time.Time     // when a readiness request with forwarding headers came last
-	hidden  bool          // such ones came when the drain began
+	relayed time.Time     // when somebody asked last who is not observed: through a proxy, or for want of room
+	hidden  bool          // somebody did when the drain began
 	news    chan struct{} // closed at the next answer of a drain; nil: nobody waits
 }
 
@@ -57,6 +57,8 @@ func (t *table) saw(r *http.Request, code int, now time.Time) {
 	} else if p := t.room(now); p != nil {
 		*p = prober{addr: addr, agent: strings.Clone(clip(r.UserAgent(), maxAgent)), first: now, last: now}
 		p.count(now, code, t.assumed())
+	} else {
+		t.relayed = now // somebody who is not observed: strangers must not fill the table and end a drain
 	}
 	if t.frozen && t.news != nil {
 		close(t.news)
@@ -129,8 +131,11 @@ func (t *table) room(now time.Time) *prober {
 // sawOther notes that an ordinary request came. Where it has no forwarding
 // header and comes from a prober's address, clients cannot be told from probers
 // there: a balancer that passes connections hides both behind its own address.
-func (t *table) sawOther(r *http.Request) {
-	if t.known.Load() == 0 || forwardedFor(r.Header) {
+//
+// It is asked after the request, which began at a time: a handler that was
+// mounted further in may have answered it as a probe since.
+func (t *table) sawOther(r *http.Request, began time.Time) {
+	if began.IsZero() || forwardedFor(r.Header) {
 		return
 	}
 	addr, ok := prospect(r)
@@ -139,9 +144,30 @@ func (t *table) sawOther(r *http.Request) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if p := t.find(addr); p != nil {
+	if p := t.find(addr); p != nil && p.last.Before(began) {
 		p.mixed = true
 	}
+}
+
+// sawSince reports whether a request's sender was answered as a prober since.
+func (t *table) sawSince(r *http.Request, began time.Time) bool {
+	addr, ok := prospect(r)
+	if t.known.Load() == 0 || !ok || family.In(r.Header) {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.find(addr)
+	return p != nil && !p.last.Before(began)
+}
+
+// clock is the time, or zero as long as there is nobody whom a request could be
+// mixed up with.
+func (t *table) clock() time.Time {
+	if t.known.Load() == 0 {
+		return time.Time{}
+	}
+	return time.Now()
 }
 
 // forwardedFor looks at the header that nearly every balancer writes. It costs
@@ -156,7 +182,7 @@ func (t *table) freeze(now time.Time) {
 	t.frozen = true
 	for i := range t.used() {
 		p := &t.entries[i]
-		p.awaited = !p.silentFor(activeFor, now, t.assumed())
+		p.awaited = !p.silentFor(activeFor, now, t.assumed()) && !(p.answers == 1 && p.addr.IsLoopback()) // one curl is no prober
 	}
 }
 

@@ -378,7 +378,7 @@ func TestForecast(t *testing.T) {
 		{"AWS's defaults", ALB(), func(p *Prober) { p.Every = 30 * time.Second }, time.Minute, ALB().wait() + ALB().shutdown(), "Probe at least every 10s, or raise Wait to 1m0s"},
 		{"killed too early", Profile{KillBudget: 10 * time.Second}, func(p *Prober) { p.Every = time.Second }, 2 * time.Second, 15 * time.Second, "kills the process after 10s"},
 		{"not known yet", ALB(), func(p *Prober) { p.Every = 0 }, 20 * time.Second, ALB().wait() + ALB().shutdown(), ""},
-		{"clients as well", ALB(), func(p *Prober) { p.Every, p.Mixed = time.Second, true }, 20 * time.Second, ALB().wait() + ALB().shutdown(), ""},
+		{"clients as well", ALB(), func(p *Prober) { p.Every, p.Mixed = time.Second, true }, 20 * time.Second, ALB().wait() + ALB().shutdown(), "more often than the profile says"},
 		{"gone", ALB(), func(p *Prober) { p.Active = false }, 0, 0, ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {

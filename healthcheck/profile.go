@@ -7,6 +7,7 @@ const (
 	defaultMargin     = 15 * time.Second
 	defaultDirectIdle = 120 * time.Second
 	defaultReadHeader = 10 * time.Second
+	defaultStall      = 60 * time.Second
 	defaultQuiet      = 5 * time.Second
 	defaultWait       = 15 * time.Second
 	defaultShutdown   = 8 * time.Second
@@ -55,9 +56,34 @@ type Profile struct {
 	// and 10 s if not.
 	ReadHeader time.Duration
 
+	// Stall is how long a client may neither send a byte of a body that a
+	// handler is reading nor take anything of an answer before it is cut off:
+	// reading the body fails with [os.ErrDeadlineExceeded], or writing the
+	// answer does, and the connection is closed afterwards, over HTTP/2 the
+	// stream. A client that keeps moving may take as long as it likes, at
+	// 64 KiB of an answer in that time, and so may a handler that does neither.
+	// What a handler leaves of an HTTP/1 body, of which net/http reads up to
+	// 256 KiB, has this time in all. Streams that are silent in both directions
+	// for longer, as those of gRPC may be, need a deadline of their own.
+	//
+	// Such a deadline, set with [http.ResponseController], is in force in place
+	// of this one in its direction to the end of the request; the zero time is
+	// none. One that is set on what Unwrap returns is in force beside it.
+	// Hijacked connections have none. It is [Serve] that looks after all this.
+	//
+	// Zero: none if Idle is set, since clients then keep the balancer waiting,
+	// and 60 s if not. Negative: none.
+	Stall time.Duration
+
 	// ProbeInterval is the time between two probes of one prober, such as one
 	// of the balancer's nodes. Zero: unknown, or nobody probes.
 	ProbeInterval time.Duration
+
+	// SharedAddress says that several probers reach this server from one address:
+	// through NAT, or a Kubernetes NodePort that hides where connections come
+	// from. They look like one that asks more often, so a drain waits at least
+	// as long as each of them needs by ProbeInterval and UnhealthyThreshold.
+	SharedAddress bool
 
 	// UnhealthyThreshold is how many failing probes in a row take this server
 	// out of rotation. Zero: 2.
@@ -197,11 +223,12 @@ func Kubernetes() Profile {
 }
 
 // Direct is no balancer at all: clients connect to this server, so headers
-// have 10 s and 64 KiB, and idle connections are kept for 120 s.
+// have 10 s and 64 KiB, idle connections are kept for 120 s, and clients that
+// neither send nor take anything are cut off after 60 s.
 func Direct() Profile {
 	return Profile{
 		Name: "direct", UnhealthyThreshold: 2, KillBudget: 30 * time.Second,
-		ReadHeader: defaultReadHeader, MaxHeaderBytes: directHeaderBytes,
+		ReadHeader: defaultReadHeader, Stall: defaultStall, MaxHeaderBytes: directHeaderBytes,
 	}
 }
 
@@ -223,6 +250,14 @@ func (p Profile) readHeader() time.Duration {
 	default:
 		return defaultReadHeader
 	}
+}
+
+// stall is how long a client may keep a handler waiting. Zero: for ever.
+func (p Profile) stall() time.Duration {
+	if p.Stall == 0 && p.Idle <= 0 {
+		return defaultStall
+	}
+	return max(p.Stall, 0)
 }
 
 // unhealthyThreshold is how many failing probes take this server out.

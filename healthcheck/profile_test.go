@@ -21,25 +21,28 @@ func presets() []Profile {
 func TestPresetTimeouts(t *testing.T) {
 	const s = time.Second
 	for _, row := range []struct {
-		p                Profile
-		idle, readHeader time.Duration
-		maxHeader        int
+		p                       Profile
+		idle, readHeader, stall time.Duration
+		maxHeader               int
 	}{
-		{ALB(), 75 * s, 75 * s, 128 << 10},
-		{NLB(), 365 * s, 365 * s, 128 << 10},
-		{CLB(), 75 * s, 75 * s, 128 << 10},
-		{GoogleCloud(), 620 * s, 620 * s, 128 << 10},
-		{Cloudflare(), 915 * s, 915 * s, 128 << 10},
-		{CloudFront(), 135 * s, 135 * s, 128 << 10},
-		{Kubernetes(), 75 * s, 75 * s, 128 << 10},
-		{Direct(), 120 * s, 10 * s, 64 << 10},
-		{Profile{}, 120 * s, 10 * s, 64 << 10},
-		{Profile{Idle: 40 * s, Margin: 2 * s}, 42 * s, 42 * s, 64 << 10},
-		{Profile{Idle: 40 * s, ReadHeader: 50 * s}, 55 * s, 50 * s, 64 << 10},
+		{ALB(), 75 * s, 75 * s, 0, 128 << 10},
+		{NLB(), 365 * s, 365 * s, 0, 128 << 10},
+		{CLB(), 75 * s, 75 * s, 0, 128 << 10},
+		{GoogleCloud(), 620 * s, 620 * s, 0, 128 << 10},
+		{Cloudflare(), 915 * s, 915 * s, 0, 128 << 10},
+		{CloudFront(), 135 * s, 135 * s, 0, 128 << 10},
+		{Kubernetes(), 75 * s, 75 * s, 0, 128 << 10},
+		{Direct(), 120 * s, 10 * s, 60 * s, 64 << 10},
+		{Profile{}, 120 * s, 10 * s, 60 * s, 64 << 10},
+		{Profile{Idle: 40 * s, Margin: 2 * s}, 42 * s, 42 * s, 0, 64 << 10},
+		{Profile{Idle: 40 * s, ReadHeader: 50 * s}, 55 * s, 50 * s, 0, 64 << 10},
+		{Profile{Idle: 40 * s, Stall: 30 * s}, 55 * s, 55 * s, 30 * s, 64 << 10},
+		{Profile{Stall: -1}, 120 * s, 10 * s, 0, 64 << 10},
 	} {
 		srv := NewServer("127.0.0.1:0", http.NotFoundHandler(), row.p)
 		assert.Equal(t, row.idle, srv.IdleTimeout, row.p.name())
 		assert.Equal(t, row.readHeader, srv.ReadHeaderTimeout, row.p.name())
+		assert.Equal(t, row.stall, row.p.stall(), row.p.name())
 		assert.Equal(t, row.maxHeader, srv.MaxHeaderBytes, row.p.name())
 		assert.Zero(t, srv.ReadTimeout, row.p.name())
 		assert.Zero(t, srv.WriteTimeout, row.p.name())

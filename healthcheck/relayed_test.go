@@ -1,6 +1,7 @@
 package healthcheck
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -106,4 +107,34 @@ func TestDetailsSpeakOfProbesThroughAProxy(t *testing.T) {
 		assert.Equal(t, 20*time.Second, f.needs)
 		assert.Contains(t, strings.Join(f.advice, "\n"), "asked for through a proxy")
 	})
+}
+
+// Two nodes behind one address look like one that asks twice as often.
+func TestProbersThatShareAnAddress(t *testing.T) {
+	for shared, want := range map[bool]time.Duration{false: 10 * time.Second, true: 20 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			h := &Health{logTo: new(logLines).logger()}
+			p := ALB()
+			p.SharedAddress = shared
+			h.probers.behind(p)
+			for range 10 {
+				time.Sleep(5 * time.Second)
+				probe(t, h.Ready(), "/", "10.0.16.5")
+			}
+			h.Drain()
+			began := time.Now()
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			go func() {
+				for ctx.Err() == nil {
+					time.Sleep(5 * time.Second)
+					probe(t, h.Ready(), "/", "10.0.16.5")
+				}
+			}()
+			h.awaitProbers(t.Context(), p)
+			assert.InDelta(t, want.Seconds(), time.Since(began).Seconds(), 1.1, shared)
+			cancel()
+			time.Sleep(6 * time.Second)
+		})
+	}
 }

@@ -23,6 +23,7 @@ type service struct {
 	endChecks  context.CancelFunc
 	checked    chan struct{} // closed when the checks have ended
 	ended      chan error    // one from each listener that is served no more
+	settled    chan struct{} // closed when the probers know that the service leaves
 	failed     []error       // what ended before it was told to
 }
 
@@ -42,17 +43,16 @@ func (s *served) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // newService prepares servers that listen already. What it puts around them
 // has to be there before the first connection.
 func newService(h *Health, endpoints []Endpoint) *service {
-	s := &service{health: h, endpoints: endpoints, log: h.logger(), traffic: newTraffic(h.isProbe())}
+	s := &service{health: h, endpoints: endpoints, log: h.logger(), traffic: newTraffic(h), settled: make(chan struct{})}
 	var profiles []Profile
 	listeners := 0
 	for _, e := range endpoints {
 		listeners += len(e.Listeners)
 		p, ok := carried(e.Server, e.Listeners[0])
-		if ok {
-			profiles = append(profiles, p)
-		} else {
+		if !ok {
 			p = ALB()
 		}
+		profiles = append(profiles, p)
 		s.warn(e.Server, p)
 		s.prepare(e.Server, p)
 	}
@@ -73,7 +73,7 @@ func (s *service) warn(srv *http.Server, p Profile) {
 // prepare puts our handler around a server's, and watches its connections.
 func (s *service) prepare(srv *http.Server, p Profile) {
 	srv.Handler = &served{
-		next:    s.traffic.count(inBand(s.health.Draining(), srv.Handler)),
+		next:    cutStalls(srv, p.stall(), s.traffic.count(inBand(s.health.Draining(), s.settled, srv.Handler))),
 		headers: headerMeter{limit: p.MaxResponseHeaderBytes, name: p.name(), log: s.log},
 	}
 	s.traffic.watch(srv)
@@ -148,7 +148,8 @@ func (s *service) until(ctx context.Context, first <-chan os.Signal) (why string
 func (s *service) end(patience context.Context, why string, open bool) *LostError {
 	began := time.Now()
 	s.log.Info("healthcheck: the drain begins", "why", why, "connections", s.traffic.open())
-	s.health.Drain()
+	s.health.latch()
+	go s.health.tell() // OnTransition may take its time
 	if open {
 		s.leave(patience)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -18,12 +19,13 @@ const settle = 50 * time.Millisecond
 // requests are being answered, which connections are open, and when the last
 // request came. Its methods may be called concurrently.
 type traffic struct {
-	probe func(*http.Request) bool // asks for health, as probers do when clients have long gone
+	health *Health
+	probe  func(*http.Request) bool // asks for health, as probers do when clients have long gone
 
 	mu       sync.Mutex
 	requests map[*http.Request]exchange
 	conns    map[net.Conn]*connection
-	last     time.Time // when a client's request came
+	last     time.Time // when a client's request was answered
 	stopping bool      // the shutdown has begun
 	dropped  int       // requests that came too late for it
 }
@@ -33,6 +35,7 @@ type traffic struct {
 type exchange struct {
 	method, path string
 	began        time.Time
+	probe        bool
 }
 
 // connection is an open connection that is still the server's.
@@ -43,9 +46,10 @@ type connection struct {
 // connectionKey is where a request's context has its connection.
 type connectionKey struct{}
 
-func newTraffic(probe func(*http.Request) bool) *traffic {
+func newTraffic(h *Health) *traffic {
 	return &traffic{
-		probe:    probe,
+		health:   h,
+		probe:    h.isProbe(),
 		requests: make(map[*http.Request]exchange),
 		conns:    make(map[net.Conn]*connection),
 		last:     time.Now(),
@@ -75,6 +79,9 @@ func (t *traffic) connContext(inner func(context.Context, net.Conn) context.Cont
 		if ctx == nil {
 			return nil // net/http is about to complain
 		}
+		if !isKey(c) {
+			return ctx
+		}
 		state := new(connection)
 		t.mu.Lock()
 		t.conns[c] = state
@@ -83,10 +90,17 @@ func (t *traffic) connContext(inner func(context.Context, net.Conn) context.Cont
 	}
 }
 
+// isKey reports whether a connection can be told from others. One of a type that
+// cannot be compared is legal, and left alone.
+func isKey(c net.Conn) bool { return reflect.TypeOf(c).Comparable() }
+
 // connState follows one connection. net/http reports it active when it has
 // read a request and before it looks whether a shutdown has begun; a
 // connection that ends between the two has lost that request.
 func (t *traffic) connState(c net.Conn, state http.ConnState) {
+	if !isKey(c) {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	conn := t.conns[c]
@@ -111,6 +125,9 @@ func (t *traffic) count(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		t.enter(r)
 		defer t.leave(r)
+		if !t.probe(r) {
+			defer t.health.probers.sawOther(r, t.health.probers.clock())
+		}
 		next.ServeHTTP(w, r)
 	})
 }
@@ -119,21 +136,23 @@ func (t *traffic) count(next http.Handler) http.Handler {
 // sent by a client and handed on by a balancer, so it shows that the balancer
 // still sends requests here.
 func (t *traffic) enter(r *http.Request) {
-	now, probe := time.Now(), t.probe(r) && !family.In(r.Header)
+	x := exchange{method: r.Method, path: r.URL.Path, began: time.Now(), probe: t.probe(r) && !family.In(r.Header)}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.requests[r] = exchange{method: r.Method, path: r.URL.Path, began: now}
-	if !probe {
-		t.last = now
-	}
+	t.requests[r] = x
 	if conn, ok := r.Context().Value(connectionKey{}).(*connection); ok {
 		conn.unheard = false
 	}
 }
 
+// leave notes that a request was answered; one that a handler of ours answered as
+// a probe, wherever it was mounted, is no client's.
 func (t *traffic) leave(r *http.Request) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if x := t.requests[r]; !x.probe && !t.health.probers.sawSince(r, x.began) {
+		t.last = time.Now()
+	}
 	delete(t.requests, r)
 }
 

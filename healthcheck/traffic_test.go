@@ -21,7 +21,7 @@ func TestServedAllocatesNothing(t *testing.T) {
 
 // TestPanicsAreNotInFlight: a handler that panics has ended.
 func TestPanicsAreNotInFlight(t *testing.T) {
-	traffic := newTraffic(new(Health).isProbe())
+	traffic := newTraffic(new(Health))
 	h := traffic.count(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		assert.False(t, traffic.idle())
 		panic(http.ErrAbortHandler)
@@ -34,7 +34,7 @@ func TestPanicsAreNotInFlight(t *testing.T) {
 // TestInFlightOldestFirst: with what was asked for, also if the handler changed
 // the request meanwhile.
 func TestInFlightOldestFirst(t *testing.T) {
-	traffic := newTraffic(new(Health).isProbe())
+	traffic := newTraffic(new(Health))
 	for _, path := range []string{"/first", "/second", "/third"} {
 		r := httptest.NewRequestWithContext(t.Context(), "PUT", path, nil)
 		traffic.enter(r)

@@ -40,12 +40,20 @@ func (h *Health) tell() {
 		if !ok {
 			return
 		}
-		h.log(t)
-		h.callHook(t)
+		h.tellOne(t)
+	}
+}
+
+// tellOne lets the next one be told, whatever a logger or the hook does: panic,
+// or end its goroutine.
+func (h *Health) tellOne(t Transition) {
+	defer func() {
 		h.mu.Lock()
 		h.telling = false
 		h.mu.Unlock()
-	}
+	}()
+	h.log(t)
+	h.callHook(t)
 }
 
 func (h *Health) nextTransition() (t Transition, ok bool) {
@@ -99,7 +107,7 @@ func (h *Health) log(t Transition) {
 	}
 	h.logger().LogAttrs(context.Background(), level, message, attrs...)
 	if t.Err != nil {
-		h.logger().LogAttrs(context.Background(), slog.LevelDebug, message, append(attrs, slog.String("error", clip(t.Err.Error(), maxText)))...)
+		h.logger().LogAttrs(context.Background(), slog.LevelDebug, message, append(attrs, slog.String("error", clip(errorText(t.Err), maxText)))...)
 	}
 }
 

@@ -2,8 +2,9 @@ package healthcheck
 
 import "net/http"
 
-// Wrap answers probes and hands everything else on, unchanged, to next. It
-// belongs outermost: nothing that redirects, logs, refuses unknown hosts or
+// Wrap answers probes and hands everything else on, unchanged, to next; only a
+// request that calls itself a health checker gets a ResponseWriter of ours, with
+// Unwrap. It belongs outermost: nothing that redirects, logs, refuses unknown hosts or
 // asks who somebody is may stand before it.
 //
 // A probe is told by its exact path, and by nothing that a client writes
@@ -13,6 +14,9 @@ import "net/http"
 func (h *Health) Wrap(next http.Handler) http.Handler {
 	if h == nil {
 		panic("healthcheck: Wrap of a nil *Health; the zero Health is live and ready")
+	}
+	if next == nil {
+		panic("healthcheck: Wrap of a nil handler; " + noHandler)
 	}
 	return &handler{health: h, paths: h.paths.filled(), next: next}
 }

@@ -12,7 +12,8 @@ func (d *demo) announce(w io.Writer) {
 	if d.note != "" {
 		fmt.Fprintf(w, "Note: %s.\n", d.note)
 	}
-	fmt.Fprintf(w, "Open %s/ in a browser. Ctrl-C ends the demo.\n\n", d.ways.Page)
+	fmt.Fprintf(w, "Open %s/ in a browser. Ctrl-C ends the demo.\n", d.ways.Page)
+	fmt.Fprintf(w, "%s/deploy ends one of two instances under load.\n\n", d.ways.Page)
 	d.announceSites(w)
 	fmt.Fprintf(w, "\nTry these. What an answer has in it is marked with > (columns are wider there).\n")
 	for i, s := range d.scenes() {

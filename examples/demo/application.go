@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/knownhops/knownhops/forwarded"
+	"github.com/knownhops/knownhops/healthcheck"
 )
 
 // An application is the end of a chain: here, one that answers every request
@@ -16,7 +17,8 @@ type application struct {
 	guard     *guard // nil: somebody in front decides about https
 	visits    *visits
 	page      string // the URL of the demo's page
-	lastProbe atomic.Pointer[visit]
+	health    healthcheck.Health
+	lastProbe *atomic.Pointer[visit] // at the proxy in front
 }
 
 const (
@@ -25,25 +27,18 @@ const (
 )
 
 // ServeHTTP answers health checks before anything else looks at the request.
-// Everything below Wrap sees only what the declared hops vouch for.
 func (a *application) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == probePath {
-		a.healthz(w, r)
-		return
-	}
+	a.health.Wrap(http.HandlerFunc(a.visited)).ServeHTTP(w, r)
+}
+
+// visited is for everybody else. Everything below the policy's Wrap sees only
+// what the declared hops vouch for.
+func (a *application) visited(w http.ResponseWriter, r *http.Request) {
 	var inner http.Handler = http.HandlerFunc(a.inner)
 	if a.guard != nil {
 		inner = a.guard.Wrap(inner)
 	}
 	a.policy.Wrap(inner).ServeHTTP(w, arriving(r))
-}
-
-func (a *application) healthz(w http.ResponseWriter, r *http.Request) {
-	if r.UserAgent() == probeAgent {
-		a.lastProbe.Store(&visit{Arrived: allLines(r), Believed: a.policy.Explain(r)})
-	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	fmt.Fprintln(w, "ok")
 }
 
 func (a *application) inner(w http.ResponseWriter, r *http.Request) {

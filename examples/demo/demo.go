@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/knownhops/knownhops/forwarded"
 	"github.com/knownhops/knownhops/proxy/albtest"
@@ -27,6 +28,8 @@ type demo struct {
 	servers  *servers
 	closers  []func() error // of what else there is to end
 	visits   visits
+	probe    atomic.Pointer[visit] // the balancer's last health check at the proxy
+	deploys  deployments
 	logs     logbook
 	failed   chan error // a part ended although nobody stopped it
 }
@@ -58,7 +61,7 @@ func start(ctx context.Context, cfg config) (*demo, error) {
 	d := &demo{cfg: cfg, failed: make(chan error, maxParts)}
 	d.servers = &servers{failed: d.failed}
 	for _, step := range []func(context.Context) error{
-		d.prepare, d.buildWeb, d.buildDown, d.buildNginx, d.startBalancer,
+		d.prepare, d.buildWeb, d.buildDown, d.buildNginx, d.awaitChecks, d.startBalancer,
 	} {
 		if err := errors.Join(ctx.Err(), step(ctx)); err != nil {
 			return nil, errors.Join(err, d.close())
@@ -95,7 +98,7 @@ func (d *demo) application(hops ...forwarded.Hop) (*application, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &application{policy: policy, visits: &d.visits, page: d.ways.Page}, nil
+	return &application{policy: policy, visits: &d.visits, page: d.ways.Page, lastProbe: &d.probe}, nil
 }
 
 // inner lets the proxy in, on the application's own machine.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -25,6 +26,9 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
+	first := make(chan os.Signal, 1) // os/signal starts a goroutine at the first call, and keeps it
+	signal.Notify(first, syscall.SIGTERM)
+	signal.Stop(first)
 	os.Exit(m.Run())
 }
 

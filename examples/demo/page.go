@@ -19,7 +19,10 @@ func (d *demo) page() http.Handler {
 	mux.HandleFunc("GET /scenes/{name}", d.showScene)
 	mux.HandleFunc("GET /log/{number}", d.showEntry)
 	mux.HandleFunc("GET /visits/{number}", d.showVisit)
-	return mux
+	mux.HandleFunc("GET /deploy", d.showDeploy)
+	mux.HandleFunc("POST /deploy", d.startDeploy)
+	mux.HandleFunc("GET /details/{group}", d.showDetails)
+	return http.NewCrossOriginProtection().Handler(mux) // no other site presses the button
 }
 
 // showScene lets the demo send a scene's request itself, for visitors whose
@@ -78,6 +81,7 @@ type view struct {
 	Scenes  []scene
 	Current string // the scene that is shown; "": none
 	Journey *journey
+	Deploy  *deployView // nil: it is not about a deploy
 	Health  []health
 	Log     []logLine
 }
@@ -96,10 +100,13 @@ type logLine struct {
 }
 
 func (d *demo) send(w http.ResponseWriter, j *journey, current string) {
-	v := view{
-		Ways: d.ways, Visitor: visitor.String(), Scenes: d.scenes(), Current: current,
-		Journey: j, Health: d.health(), Log: d.latest(12),
-	}
+	d.sendView(w, view{Current: current, Journey: j})
+}
+
+// sendView adds what every page has.
+func (d *demo) sendView(w http.ResponseWriter, v view) {
+	v.Ways, v.Visitor, v.Scenes = d.ways, visitor.String(), d.scenes()
+	v.Health, v.Log = d.health(), d.latest(12)
 	var b bytes.Buffer
 	if err := pageTemplate.Execute(&b, v); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError) // a mistake in the template

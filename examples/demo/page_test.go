@@ -53,7 +53,7 @@ func TestStories(t *testing.T) {
 		},
 		"past-balancer-name": {
 			"redirected (301) to https://www.example.com/ Reason redirected", "Signs that the client used https X-Forwarded-Proto: \"https\" (hint)",
-			`What to change: the peer's X-Forwarded-Proto says https, but no hop declares the peer: if it is your proxy, declare it`,
+			`What to change: if clients use https here: the peer's X-Forwarded-Proto says https, but no hop declares the peer: if it is your proxy, declare it`,
 		},
 		"past-proxy":   {"X-Forwarded-For 6.6.6.6 6.6.6.6 not there"},
 		"impostor":     {"Client 6.6.6.6 forwarded"},
@@ -102,7 +102,7 @@ func TestHealthOnThePage(t *testing.T) {
 	for _, want := range []string{
 		"web-80 www.example.com 10.0.20.10:80 healthy Our proxy",
 		"web-443 port443.example.com 10.0.20.10:443 unhealthy Target.FailedHealthChecks Health checks failed The same",
-		":80 unhealthy Target.ResponseCodeMismatch Health checks failed with these codes: [502] Our proxy",
+		":80 unhealthy Target.ResponseCodeMismatch Health checks failed with these codes: [503] Our proxy",
 		":80 healthy nginx, which passes", ":80 healthy nginx, which overwrites X-Forwarded-Proto, although",
 	} {
 		if !strings.Contains(page, want) {
@@ -246,7 +246,8 @@ func TestMemoryIsBounded(t *testing.T) {
 // The proxy writes one line a second for each reason: without one of its own, a
 // failure has that of the last one, and the page says so.
 func TestLogLineOfAnother(t *testing.T) {
-	d := startDemo(t, config{}) // health checks have failed
+	d := startDemo(t, config{})
+	get(t, d, "/scenes/down")
 	line, ofAnother := d.complaint("nobody's")
 	if !ofAnother || !strings.Contains(line, "reason=connection_refused") {
 		t.Errorf("of another: %v, %q", ofAnother, line)

@@ -4,7 +4,7 @@ package main
 // image.
 const pageText = `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="robots" content="noindex"><title>knownhops demo</title>
+<meta name="robots" content="noindex">{{with .Deploy}}{{if .Step}}<meta http-equiv="refresh" content="1">{{end}}{{end}}<title>knownhops demo</title>
 {{style}}` + demoStyle + `</head>
 <body><main>
 <header class="demo">
@@ -12,9 +12,9 @@ const pageText = `<!doctype html>
 <p>A chain as on AWS, in one process: you, who appear as <code>{{.Visitor}}</code>, a balancer, a proxy and an application. This page
 stands beside it. Choose a request and see what becomes of it on its way.</p>
 <nav aria-label="Scenes">{{range .Scenes}}<a href="/scenes/{{.Name}}"{{if eq .Name $.Current}} aria-current="page"{{end}}>{{.Title}}</a>
-{{end}}</nav>
+{{end}}<a href="/deploy"{{if eq .Current "deploy"}} aria-current="page"{{end}}>A deploy</a></nav>
 </header>
-{{with .Journey}}{{template "journey" .}}{{else}}{{template "ways" .}}{{end}}
+{{if .Deploy}}{{template "deploy" .Deploy}}{{else if .Journey}}{{template "journey" .Journey}}{{else}}{{template "ways" .}}{{end}}
 {{template "health" .Health}}
 {{template "log" .Log}}
 </main></body></html>
@@ -24,6 +24,29 @@ stands beside it. Choose a request and see what becomes of it on its way.</p>
 <p>With a browser, at <a href="{{local .Ways.Secure}}/">the balancer's listener 443</a> (its certificate was made a moment ago, and the browser warns),
 <a href="{{local .Ways.Proxy}}/">the proxy</a> past the balancer, both by the name localhost, since they answer for no address, or <a href="{{.Ways.App}}/">the application</a> past both; you are sent back here, to the page about your visit.
 With curl, as each scene shows; the balancer's log below has a link to every request.</p>
+{{end}}
+
+{{define "deploy"}}<section class="scene">
+<h1>A deploy</h1>
+<p>Two instances behind a balancer of their own, a hundred POSTs a second, and one of the instances is told to end, as at each deploy. The balancer is
+not told: it finds out by its health checks, every five seconds from each of its two nodes. healthcheck.Serve answers them with 503, ends connections with
+the answers that are on their way, waits until both nodes have seen what they need, and closes the port then.</p>
+<form method="post" action="/deploy"><button name="how" value="drained"{{if .Step}} disabled{{end}}>Deploy</button>
+<button name="how" value="naive"{{if .Step}} disabled{{end}}>The same with a program that just shuts down</button></form>
+<p class="small">It takes about a quarter of a minute.</p>
+</section>
+{{if .Ran}}{{with .Step}}<p aria-live="polite"><b>At the moment:</b> {{.}}.</p>{{end}}
+{{with .Mistaken}}<p><b>Its error:</b> {{.}}</p>{{end}}
+<dl class="answers">
+<div><dt>Requests</dt><dd>{{.Sent}}</dd></div>
+<div><dt>Lost</dt><dd>{{.Lost}}</dd><dd class="why">{{with .Why}}the last with {{.}}{{else}}{{if not .Step}}none{{end}}{{end}}</dd></div>
+<div><dt>Answered by {{.Leaver}}</dt><dd>{{.First}}</dd><dd class="why">the instance that leaves{{if .Naive}}, without a drain{{end}}</dd></div>
+<div><dt>Answered by the other</dt><dd>{{.Second}}</dd></div>
+</dl>
+<h2>The log of the instance that leaves</h2>
+<pre class="box wrapped">{{range .Log}}{{.}}
+{{end}}</pre>
+<p><a href="/details/deploy">Its details</a>: who probes it, what they got, and how long a drain takes.</p>{{end}}
 {{end}}
 
 {{define "journey"}}
@@ -66,7 +89,7 @@ With curl, as each scene shows; the balancer's log below has a link to every req
 {{define "health"}}<h2 class="part">The target groups, as the balancer sees them now</h2>
 <table class="list"><thead><tr><th scope="col">Group<th scope="col">Target<th scope="col">State<th scope="col">Reason<th scope="col">What stands there</tr></thead><tbody>
 {{range .}}<tr class="{{.Tone}}"><th scope="row">{{.Group}}<span class="small">{{.Host}}</span></th><td class="code">{{.Target}}</td><td><span class="verdict">{{.State}}</span></td>
-<td>{{with .Reason}}<code>{{.}}</code>{{end}}<span class="small">{{.Description}}</span></td><td>{{.About}}</td></tr>
+<td>{{with .Reason}}<code>{{.}}</code>{{end}}<span class="small">{{.Description}}</span></td><td>{{.About}}{{if .Details}} <a href="/details/{{.Group}}">Why, and who asks</a>{{end}}</td></tr>
 {{end}}</tbody></table>{{end}}
 
 {{define "log"}}<h2>The balancer's latest log lines</h2>
@@ -82,6 +105,7 @@ p { margin: 0 0 .75rem; max-width: 54rem; } .demo .name { color: var(--soft); } 
 main > p a, td a { color: inherit; } code { font: .9em ui-monospace, monospace; overflow-wrap: anywhere; }
 nav { display: flex; flex-wrap: wrap; gap: .4rem .45rem; font-size: .9rem; }
 nav a { color: inherit; text-decoration: none; background: var(--card); border: 1px solid var(--line); border-radius: 1em; padding: .05rem .75em; }
+form { margin: 0 0 .5rem; } button { font: inherit; color: var(--ink); background: var(--bg); border: 1px solid var(--line); border-radius: .3rem; padding: .25rem .8rem; margin: 0 .4rem .3rem 0; cursor: pointer; } button:disabled { color: var(--soft); cursor: default; }
 nav a:hover, nav a:focus-visible { border-color: var(--ink); } nav a[aria-current] { background: var(--ink); border-color: var(--ink); color: var(--bg); }
 h1 { margin-bottom: .75rem; } h2.part { margin-top: 3rem; padding-top: 1.25rem; border-top: 1px solid var(--line); font-size: 1.25rem; }
 pre { margin: 0 0 .5rem; padding: .5rem .75rem; background: var(--bg); border-radius: .3rem; overflow-x: auto; font: .85rem/1.5 ui-monospace, monospace; }

@@ -107,8 +107,8 @@ func (d *demo) shortcuts() []scene {
 		Shows: []string{"client 6.6.6.6 forwarded", "scheme X-Forwarded-Proto[-1] https known"},
 	}, {
 		Name: "health-check", Title: "The balancer's last health check", URL: d.ways.App + "/last-health-check",
-		Says:  "The balancer speaks for itself, as " + probeAgent + ", and writes no forwarding header. There is no client: the proxy says so, and nobody takes the balancer's address for one. It asks for an address, so it is let by what decides about https, and is neither redirected nor refused.",
-		Shows: []string{"entry alb X-Forwarded-For[-2] unknown", "client unknown", "scheme X-Forwarded-Proto[-1] unknown"},
+		Says:  "The balancer speaks for itself, as " + probeAgent + ", and writes no forwarding header. There is no client, and nobody takes the balancer's address for one. It asks for an address, which gets 421 from what decides about https; so package healthcheck answers it, outside of everything else. This is how the proxy would have understood it.",
+		Shows: []string{"entry alb X-Forwarded-For[-1] local", "client local", "scheme X-Forwarded-Proto[-1] unknown local"},
 	}}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/knownhops/knownhops/forwarded"
+	"github.com/knownhops/knownhops/healthcheck"
 	"github.com/knownhops/knownhops/proxy"
 	"github.com/knownhops/knownhops/proxy/albtest"
 )
@@ -20,7 +21,8 @@ type site struct {
 	Front   string // what stands on the port that the balancer connects to; "": nothing
 	About   string // what there is to know of it
 	group   albtest.TargetGroup
-	backend *forwarded.Policy // of the application behind it; nil: there is none
+	backend *forwarded.Policy   // of the application behind it; nil: there is none
+	checked *healthcheck.Health // answers the group's probes; nil: the application behind nginx does, or nobody
 }
 
 // The hosts, each of which reaches the balancer, but for the last.
@@ -60,7 +62,7 @@ func (d *demo) buildWeb(context.Context) error {
 	if d.ways.App, err = d.door(app); err != nil {
 		return err
 	}
-	front, err := d.proxy(d.ways.Inner, hostWeb, hostAlias)
+	front, health, err := d.proxy(d.ways.Inner, hostWeb, hostAlias)
 	if err != nil {
 		return err
 	}
@@ -68,7 +70,7 @@ func (d *demo) buildWeb(context.Context) error {
 		return err
 	}
 	d.sites = append(d.sites, site{
-		Host: hostWeb, Group: "web-80", Front: "the proxy", backend: app.policy,
+		Host: hostWeb, Group: "web-80", Front: "the proxy", backend: app.policy, checked: health,
 		About: "Our proxy, which decides about https, with the application behind it.",
 		group: group(albtest.Target{Handler: front, IP: instance}),
 	}, site{
@@ -90,9 +92,9 @@ const nobody = "http://127.0.0.1:1"
 
 // buildDown makes the instance whose application has ended.
 func (d *demo) buildDown(context.Context) error {
-	front, err := d.proxy(nobody, hostDown)
+	front, health, err := d.proxy(nobody, hostDown)
 	d.sites = append(d.sites, site{
-		Host: hostDown, Group: "down", Front: "the proxy",
+		Host: hostDown, Group: "down", Front: "the proxy", checked: health,
 		About: "Our proxy; the application behind it is down.",
 		group: group(albtest.Target{Handler: front}),
 	})
@@ -100,33 +102,72 @@ func (d *demo) buildDown(context.Context) error {
 }
 
 // proxy is what stands in nginx's place. It believes the balancer, and decides
-// about https. Health checks are the application's: they ask for an address, and
-// so pass by the guard, which would refuse them.
-func (d *demo) proxy(upstream, canonical string, aliases ...string) (http.Handler, error) {
+// about https. Health checks are answered outside of both: they ask for an
+// address, which the guard would refuse.
+func (d *demo) proxy(upstream, canonical string, aliases ...string) (http.Handler, *healthcheck.Health, error) {
 	hops, err := forwarded.New(forwarded.Config{
 		Hops: []forwarded.Hop{forwarded.ALB(albtest.Subnets()...)}, Hosts: hosts, Logger: d.logs.logger(),
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	p, err := proxy.New(proxy.Config{Upstreams: []string{upstream}, Policy: hops, Logger: d.logs.logger()})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	d.closers = append(d.closers, func() error { return p.Shutdown(context.Background()) })
 	g, err := d.guard("the proxy", hops, canonical, aliases...)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	health, err := d.checked(upstream)
+	if err != nil {
+		return nil, nil, err
 	}
 	guarded := hops.Wrap(g.Wrap(p))
+	outermost := health.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { guarded.ServeHTTP(w, arriving(r)) }))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == probePath {
-			p.ServeHTTP(w, r)
-			return
+		if canonical == hostWeb && r.URL.Path == probePath && r.UserAgent() == probeAgent {
+			d.probe.Store(&visit{Arrived: allLines(r), Believed: hops.Explain(r)}) // for the scene about it
 		}
-		guarded.ServeHTTP(w, arriving(r))
-	}), nil
+		outermost.ServeHTTP(w, r)
+	}), health, nil
 }
+
+// checked is the health of a proxy whose application is on the same machine: if
+// that is down, this instance is of no use, and another one may be.
+func (d *demo) checked(upstream string) (*healthcheck.Health, error) {
+	health, err := healthcheck.New(healthcheck.Config{Logger: d.logs.logger(), Checks: []healthcheck.Check{{
+		Name: "application", Kind: healthcheck.Local, Every: 5 * time.Second,
+		Func: func(ctx context.Context) error { return healthcheck.Probe(ctx, upstream+probePath) },
+	}}})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- health.Run(ctx) }()
+	d.closers = append(d.closers, func() error { cancel(); return <-ended })
+	return health, nil
+}
+
+// awaitChecks waits for the first result of each check, so that the balancer's
+// first question finds an answer.
+func (d *demo) awaitChecks(ctx context.Context) error {
+	for _, s := range d.sites {
+		for s.checked != nil && s.checked.Snapshot().Checks[0].Runs == 0 {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}
+	return nil
+}
+
+// Details reports whether healthcheck has a page about the site.
+func (s site) Details() bool { return s.checked != nil }
 
 // buildNginx makes instances with nginx, some of which overwrite what the
 // balancer wrote. The applications behind them decide about https.

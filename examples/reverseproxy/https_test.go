@@ -79,16 +79,16 @@ func TestHTTPSInAProcess(t *testing.T) {
 // TestHTTPSKnowsTheClient: the access log and Recover are outside of the
 // redirect, the policy outside of them.
 func TestHTTPSKnowsTheClient(t *testing.T) {
-	p := start(t, "-upstream", backend(t, echo), "-hops", "alb=127.0.0.0/8", "-https", "www.example.com")
+	p := start(t, "-upstream", backend(t, echo), "-hops", "alb=127.0.0.0/8", "-https", "www.example.com", "-health", "off")
 	resp := knock(t, "GET", p.url+"/old", used("http", "Host: www.example.com")...)
 	assert.Equal(t, 301, resp.StatusCode)
 	p.logs(t, `203.0.113.7 - - [`)
 	p.logs(t, `"GET /old HTTP/1.1" 301 `)
-	assert.Contains(t, p.stdout.String(), "Note: a balancer's probes, which ask for an address, get 421 without -health.\n")
+	assert.Contains(t, p.stdout.String(), "Note: a balancer's probes, which ask for an address, get 421 with -health off.\n")
 }
 
 func TestHTTPSLeavesExplainAlone(t *testing.T) {
-	p := start(t, "-upstream", backend(t, echo), "-https", "www.example.com", "-explain", "/-/explain", "-health", "/healthz")
+	p := start(t, "-upstream", backend(t, echo), "-https", "www.example.com", "-explain", "/-/explain")
 	assert.Equal(t, 200, knock(t, "GET", p.url+"/-/explain").StatusCode)
 	assert.Equal(t, 421, knock(t, "GET", p.url+"/").StatusCode)
 	assert.NotContains(t, p.stdout.String(), "Note: ")

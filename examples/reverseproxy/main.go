@@ -5,7 +5,7 @@
 //
 //	go build ./examples/reverseproxy
 //	reverseproxy -listen :80 -hops "alb=10.0.16.0/20,10.0.32.0/20" -hosts www.example.com \
-//		-https www.example.com -alias example.com -static /srv/www -health /healthz -check /healthz
+//		-https www.example.com -alias example.com -static /srv/www -check /healthz
 //
 // Each flag can be given as an environment variable instead: -max-body is
 // REVERSEPROXY_MAX_BODY. A flag wins over its variable, and an empty variable
@@ -34,26 +34,41 @@
 //	-check PATH           is asked of each upstream every 30 s; those that fail it twice
 //	                      get no requests
 //	-max-body SIZE        of requests, else 413: 10m, 512k; 0: any
-//	-health PATH          answers the balancer's probes here: 200, or 503 when no upstream
-//	                      passes -check or this process is about to end. Empty: the
-//	                      application answers them
+//	-health PATH          answers the balancer's probes here (/healthz), beside /readyz, /livez
+//	                      and /startupz: 200, or 503 when no upstream passes -check or this
+//	                      process is about to end. "off": the application answers them, and
+//	                      a drain waits for nobody
+//	-shared-upstreams     the upstreams serve other instances as well: when none passes
+//	                      -check this one stays in rotation, as no other would do better
+//	-details PATH         shows callers on this machine why it is unhealthy, who probes and how
+//	                      long a drain takes
 //	-explain PATH         shows how a request is understood, to callers on this machine
 //	-access-log FILE      combined format with scheme and duration; "-" is the standard
 //	                      output, "off" none
 //	-h2c                  also speak HTTP/2 without TLS, which target groups with
 //	                      protocol version HTTP2 or GRPC need
-//	-balancer-idle TIME   the balancer's idle_timeout.timeout_seconds (60s): connections
-//	                      without a request are kept 15 s longer, and the application
-//	                      must begin to answer 5 s earlier
-//	-drain-delay TIME     how long to go on serving after a signal, with -health at 503,
-//	                      until the balancer has noticed: its unhealthy threshold times its
-//	                      interval. 0s is right where the target is deregistered first
-//	-drain-time TIME      how long requests under way may then take (20s; from 6s on, as
-//	                      net/http gives a connection without a request 5 s)
+//	-profile NAME         what is in front: alb, nlb, clb, gcp, cloudflare, cloudfront,
+//	                      kubernetes or direct (alb). It says how long connections are kept,
+//	                      how it probes and how long a drain may take; the five flags below
+//	                      change that
+//	-balancer-idle TIME   how long it keeps connections without a request: ALB's
+//	                      idle_timeout.timeout_seconds. Here they are kept longer. Behind alb
+//	                      and clb, the application must begin to answer 5 s earlier
+//	-probe-interval TIME  how often each of its nodes probes
+//	-drain-wait TIME      how long to go on serving after a signal, with -health at 503, until
+//	                      those who probe have noticed; it ends as soon as they have
+//	-drain-time TIME      how long requests under way may then take; at least 6s
+//	-kill-budget TIME     how long after the signal the platform kills this process: ECS
+//	                      stopTimeout, terminationGracePeriodSeconds, TimeoutStopSec. If that
+//	                      is too short for the rest, the log says so at the start
 //
 // SIGTERM and SIGINT begin the drain; a second signal ends it at once. The exit
 // code is 2 after mistakes in the configuration, all of which are printed, and 1
-// after any other failure.
+// after any other failure, such as a drain that lost a request.
+//
+// In a container, "reverseproxy healthcheck" is the container's health check: it
+// asks /livez at the address in REVERSEPROXY_LISTEN, or at the URL that is given
+// as a second argument, and exits with 0 or 1.
 //
 // A port below 1024 needs a right: setcap cap_net_bind_service=+ep reverseproxy,
 // or AmbientCapabilities=CAP_NET_BIND_SERVICE in a systemd unit. Let nobody but
@@ -68,32 +83,43 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
-	"os/signal"
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/knownhops/knownhops/forwarded"
+	"github.com/knownhops/knownhops/healthcheck"
 	"github.com/knownhops/knownhops/proxy"
 	"github.com/knownhops/knownhops/redirect"
 )
 
 func main() {
-	signals, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	ctx, end := context.WithCancel(context.Background())
-	context.AfterFunc(signals, func() { stop(); end() }) // from now on, a signal does what signals do by default
-	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	healthcheck.Main(livenessURL(os.Getenv))
+	err := run(context.Background(), os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "reverseproxy: %v\n", err)
 	}
 	os.Exit(exitCode(err))
+}
+
+// livenessURL is what the container's health check asks, which knows the
+// environment of this program but not its flags.
+func livenessURL(env func(string) string) string {
+	host, port, err := net.SplitHostPort(cmp.Or(env(variable("listen")), defaultListen))
+	if err != nil {
+		return "" // then Probe's own default is as good
+	}
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port) + "/livez"
 }
 
 func exitCode(err error) int {
@@ -106,9 +132,10 @@ func exitCode(err error) int {
 	return 1
 }
 
-// run is main without the process: it serves until ctx is done.
+// run is main without the process: it serves until a signal comes or ctx ends, and
+// the drain is over.
 func run(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) error {
-	o := options{upstreams: []string{"http://127.0.0.1:8080"}}
+	o := options{upstreams: []string{"http://127.0.0.1:8080"}, profile: healthcheck.ALB()}
 	wrong, help := o.read(args, env)
 	if help != "" {
 		_, err := io.WriteString(stdout, help)
@@ -132,26 +159,30 @@ func (m mistakes) Error() string { return "cannot start:\n" + errors.Join(m...).
 
 // options is what the flags say.
 type options struct {
-	listen, hops, static, stripPrefix, check, health, explain, accessLog string
+	listen, hops, static, stripPrefix, check, health, details, explain, accessLog string
 
-	upstreams, hosts      []string
-	https                 string
-	aliases, plainHosts   []string
-	hsts                  redirect.HSTS
-	requireProxy          bool
-	balance               proxy.Balance
-	maxBody               int64
-	h2c                   bool
-	balancerIdle          time.Duration
-	drainDelay, drainTime time.Duration
+	upstreams, hosts    []string
+	https               string
+	aliases, plainHosts []string
+	hsts                redirect.HSTS
+	requireProxy        bool
+	balance             proxy.Balance
+	maxBody             int64
+	h2c                 bool
+	sharedUpstreams     bool
+	profile             healthcheck.Profile
+
+	balancerIdle, probeInterval, drainWait, drainTime, killBudget time.Duration // zero: the profile's
 }
+
+const defaultListen = "127.0.0.1:8081"
 
 // flags declares every flag. Values that only other packages can judge stay
 // text here; -hops does so as well because package flag would print the secrets
 // in it.
 func (o *options) flags() *flag.FlagSet {
 	f := flag.NewFlagSet("reverseproxy", flag.ContinueOnError)
-	f.StringVar(&o.listen, "listen", "127.0.0.1:8081", "`address` to listen on; nginx's place is :80")
+	f.StringVar(&o.listen, "listen", defaultListen, "`address` to listen on; nginx's place is :80")
 	f.Func("upstream", "`list` of http://…, https://…, h2c://… or unix:/path, comma separated (default http://127.0.0.1:8080)", list(&o.upstreams))
 	f.StringVar(&o.hops, "hops", "", "`topology` in front, nearest first, like \"alb=10.0.16.0/20,10.0.32.0/20\"; empty: nobody is believed")
 	f.Func("hosts", "`list` of names that X-Forwarded-Host may tell, comma separated; empty: any", list(&o.hosts))
@@ -165,13 +196,18 @@ func (o *options) flags() *flag.FlagSet {
 	f.Func("balance", "`policy` among several upstreams: round-robin, least-requests or client-hash (default round-robin)", o.setBalance)
 	f.StringVar(&o.check, "check", "", "`path` that upstreams must answer with 200 to get requests")
 	f.Func("max-body", "`size` of request bodies, like 512k, 10m or 1g, else 413; 0: any (default 0)", o.setMaxBody)
-	f.StringVar(&o.health, "health", "", "`path` of the balancer's probes to answer here; empty: the application answers them")
+	f.StringVar(&o.health, "health", "/healthz", "`path` of the balancer's probes to answer here, beside /readyz, /livez and /startupz; \"off\": the application answers them")
+	f.BoolVar(&o.sharedUpstreams, "shared-upstreams", false, "stay in rotation when no upstream passes -check, since they serve other instances as well")
+	f.StringVar(&o.details, "details", "", "`path` that shows callers on this machine why it is unhealthy, who probes and how long a drain takes")
 	f.StringVar(&o.explain, "explain", "", "`path` that shows callers on this machine how their request is understood")
 	f.StringVar(&o.accessLog, "access-log", "-", "`file` to append to; \"-\" is the standard output, \"off\" none")
 	f.BoolVar(&o.h2c, "h2c", false, "also speak HTTP/2 without TLS, for target groups with protocol version HTTP2 or GRPC")
-	f.DurationVar(&o.balancerIdle, "balancer-idle", time.Minute, "`time` of the balancer's idle_timeout.timeout_seconds, which those here keep away from")
-	f.DurationVar(&o.drainDelay, "drain-delay", 0, "`time` to go on serving after a signal, with -health at 503, until the balancer has noticed")
-	f.DurationVar(&o.drainTime, "drain-time", 20*time.Second, "`time` that requests under way may take after that")
+	f.Func("profile", "`name` of what is in front: "+strings.Join(slices.Sorted(maps.Keys(profiles)), ", ")+" (default alb)", o.setProfile)
+	f.DurationVar(&o.balancerIdle, "balancer-idle", 0, "`time` for which it keeps connections without a request; 0: the profile's")
+	f.DurationVar(&o.probeInterval, "probe-interval", 0, "`time` between two probes of one of its nodes; 0: the profile's")
+	f.DurationVar(&o.drainWait, "drain-wait", 0, "`time` to go on serving at most after a signal, until those who probe have noticed; 0: the profile's")
+	f.DurationVar(&o.drainTime, "drain-time", 0, "`time` that requests under way may take after that, at least 6s; 0: the profile's")
+	f.DurationVar(&o.killBudget, "kill-budget", 0, "`time` after which the platform kills this process; 0: the profile's")
 	f.VisitAll(func(one *flag.Flag) { one.Usage += " [" + variable(one.Name) + "]" })
 	f.SetOutput(io.Discard)
 	return f
@@ -220,32 +256,41 @@ func helpText(f *flag.FlagSet) string {
 	return b.String()
 }
 
-// judge finds what is wrong with the values that concern this program alone.
+// judge finds what is wrong with the values that concern this program alone, and
+// puts together what it takes from several.
 func (o *options) judge() (wrong mistakes) {
-	for _, path := range []struct{ flag, value, other string }{
-		{"-health", o.health, ""},
-		{"-explain", o.explain, o.health},
-	} {
+	taken := []string{o.health, "/readyz", "/livez", "/startupz"}
+	for _, path := range []struct{ flag, value string }{{"-details", o.details}, {"-explain", o.explain}} {
 		switch {
 		case path.value == "":
 		case path.value[0] != '/':
 			wrong = append(wrong, fmt.Errorf("%s: %q: does not begin with a slash", path.flag, path.value))
-		case path.value == path.other:
+		case slices.Contains(taken, path.value):
 			wrong = append(wrong, fmt.Errorf("%s: %q: has another meaning already", path.flag, path.value))
 		}
+		taken = append(taken, path.value)
 	}
 	for _, span := range []struct {
-		flag         string
-		value, least time.Duration
+		flag  string
+		value time.Duration
+		least time.Duration
+		to    *time.Duration
 	}{
-		{"-balancer-idle", o.balancerIdle, time.Second},
-		{"-drain-delay", o.drainDelay, 0},
-		{"-drain-time", o.drainTime, 0},
+		{"-balancer-idle", o.balancerIdle, time.Second, &o.profile.Idle},
+		{"-probe-interval", o.probeInterval, time.Second, &o.profile.ProbeInterval},
+		{"-drain-wait", o.drainWait, time.Second, &o.profile.Wait},
+		{"-drain-time", o.drainTime, 6 * time.Second, &o.profile.Shutdown},
+		{"-kill-budget", o.killBudget, time.Second, &o.profile.KillBudget},
 	} {
-		if span.value < span.least {
+		switch {
+		case span.value == 0:
+		case span.value < span.least:
 			wrong = append(wrong, fmt.Errorf("%s: %v: is less than %v", span.flag, span.value, span.least))
+		default:
+			*span.to = span.value
 		}
 	}
+	o.profile.H2C = o.h2c
 	return append(wrong, o.judgeHTTPS()...)
 }
 
@@ -315,6 +360,25 @@ func (o *options) setBalance(s string) error {
 	return nil
 }
 
+// profiles are what can be in front.
+var profiles = map[string]func() healthcheck.Profile{
+	"alb": healthcheck.ALB, "nlb": healthcheck.NLB, "clb": healthcheck.CLB, "gcp": healthcheck.GoogleCloud,
+	"cloudflare": healthcheck.Cloudflare, "cloudfront": healthcheck.CloudFront,
+	"kubernetes": healthcheck.Kubernetes, "direct": healthcheck.Direct,
+}
+
+func (o *options) setProfile(s string) error {
+	preset, ok := profiles[s]
+	if !ok {
+		return errors.New("write " + strings.Join(slices.Sorted(maps.Keys(profiles)), ", "))
+	}
+	o.profile = preset()
+	return nil
+}
+
+// answersProbes reports whether this program does, and not the application.
+func (o *options) answersProbes() bool { return o.health != "off" && o.health != "" }
+
 func (o *options) setMaxBody(s string) error {
 	number, shift := s, 0
 	if i := strings.IndexAny(s, "kmg"); i > 0 && i == len(s)-1 {
@@ -337,9 +401,9 @@ type site struct {
 
 	policy   *forwarded.Policy
 	proxy    *proxy.Proxy
+	health   *healthcheck.Health
 	server   *http.Server
 	listener net.Listener
-	draining atomic.Bool
 }
 
 // build makes the parts, from the inside out, and notes what is wrong with
@@ -347,16 +411,21 @@ type site struct {
 func (s *site) build(stdout io.Writer) {
 	s.makePolicy()
 	s.makeProxy()
+	s.makeHealth()
 	var inner http.Handler = s.proxy
 	inner = s.withStripPrefix(inner)
 	inner = s.withStatic(inner)
 	inner = s.withHTTPS(inner)
-	inner = at(s.explain, s.explainer(), inner) // outside: whoever explains has an address for a host
+	inner = at(s.explain, s.policy.ExplainHandler(s.isLocal), inner) // outside: whoever explains has an address for a host
 	inner = proxy.Recover(s.logger)(inner)
 	inner = s.withAccessLog(inner, stdout)
 	inner = s.policy.Wrap(inner) // inside it, the client is known; what nobody vouches for is gone
-	inner = at(s.health, http.HandlerFunc(s.answerProbe), inner)
-	s.makeServer(s.leaving(inner))
+	inner = at(s.details, s.health.Details(s.forOperators), inner)
+	if s.answersProbes() {
+		inner = s.health.Wrap(inner) // outermost: no log, no host list and no redirect meets a probe
+	}
+	s.server = healthcheck.NewServer("", inner, s.profile)
+	s.server.ErrorLog = slog.NewLogLogger(s.logger.Handler(), slog.LevelWarn)
 	s.listen()
 }
 
@@ -401,10 +470,8 @@ func (s *site) makeProxy() {
 		Balance:   s.balance,
 		Check:     proxy.HealthCheck{Path: s.check},
 		Limits:    proxy.Limits{RequestBody: s.maxBody, RequestHeader: maxHeader},
-		// A 504 of this proxy's says in the log which upstream is slow; the
-		// balancer's, a moment later, would say nothing.
-		Timeouts: proxy.Timeouts{Head: max(s.balancerIdle-5*time.Second, s.balancerIdle/2)},
-		Logger:   s.logger,
+		Timeouts:  proxy.Timeouts{Head: s.answerTime()},
+		Logger:    s.logger,
 	})
 	if err != nil {
 		s.wrong("", err)
@@ -458,14 +525,17 @@ func (s *site) withAccessLog(next http.Handler, stdout io.Writer) http.Handler {
 	return proxy.AccessLog(file)(next)
 }
 
-// explainer admits who connects from this machine without a declared hop in
+// isLocal admits who connects from this machine without a declared hop in
 // between: behind one on this machine, everybody's peer is local. A proxy on
 // this machine that is not declared would let its clients in.
-func (s *site) explainer() http.Handler {
-	return s.policy.ExplainHandler(func(r *http.Request) bool {
-		info := forwarded.From(r)
-		return info.Status == forwarded.StatusDirect && info.Client.IsLoopback()
-	})
+func (s *site) isLocal(r *http.Request) bool {
+	info := forwarded.From(r)
+	return info.Status == forwarded.StatusDirect && info.Client.IsLoopback()
+}
+
+// forOperators admits the same to what is answered outside of the policy's Wrap.
+func (s *site) forOperators(r *http.Request) bool {
+	return healthcheck.Loopback(r) && s.policy.Resolve(r).Status == forwarded.StatusDirect
 }
 
 // at lets h answer one exact path, if there is one.
@@ -482,57 +552,59 @@ func at(path string, h, next http.Handler) http.Handler {
 	})
 }
 
-// answerProbe is outermost: a probe has no client, no scheme, an address for a
-// host, and no place in the access log. It is known by its path, never by its
-// User-Agent, which anybody can send.
-func (s *site) answerProbe(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Cache-Control", "no-store")
-	if s.draining.Load() || !s.usable() {
-		http.Error(w, "not ready", http.StatusServiceUnavailable)
-		return
+// makeHealth says what makes this instance unfit for requests: that none of its
+// upstreams can take one. Without -check none is ever known not to. Each upstream
+// has a line of its own as well, for those who look, and that only warns.
+func (s *site) makeHealth() {
+	all := healthcheck.Check{Name: "upstreams", Kind: healthcheck.Local, Func: s.anyUpstream}
+	if s.sharedUpstreams {
+		all.Kind = healthcheck.Dependency
 	}
-	fmt.Fprintln(w, "ready")
+	cfg := healthcheck.Config{Logger: s.logger, Every: time.Second, Checks: []healthcheck.Check{all}}
+	for i := range s.upstreams {
+		cfg.Checks = append(cfg.Checks, healthcheck.Check{Name: fmt.Sprintf("upstream-%d", i+1), Func: s.oneUpstream(i)})
+	}
+	for i := range cfg.Checks { // the proxy has counted already
+		cfg.Checks[i].Failures, cfg.Checks[i].Successes = 1, 1
+	}
+	if s.answersProbes() {
+		cfg.Paths.Health = s.options.health
+	}
+	var err error
+	if s.health, err = healthcheck.New(cfg); err != nil {
+		s.wrong("", err)
+		s.health = new(healthcheck.Health)
+	}
 }
 
-// usable reports whether any upstream can take a request. Without -check none
-// is ever known not to.
-func (s *site) usable() bool {
-	return slices.ContainsFunc(s.proxy.Status().Upstreams, func(u proxy.UpstreamStatus) bool {
-		return u.State != proxy.StateUnhealthy
-	})
-}
-
-// leaving asks for another connection with each answer while draining, so that
-// none is left idle when the listener closes: a request that the balancer sends
-// in just that moment would be lost.
-func (s *site) leaving(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.draining.Load() && r.Header.Get("Upgrade") == "" {
-			w.Header().Set("Connection", "close")
+func (s *site) anyUpstream(context.Context) error {
+	for _, u := range s.proxy.Status().Upstreams {
+		if u.State != proxy.StateUnhealthy {
+			return nil
 		}
-		next.ServeHTTP(w, r)
-	})
+	}
+	return fmt.Errorf("no upstream passes -check %s", s.check)
 }
 
-func (s *site) makeServer(h http.Handler) {
-	idle := s.balancerIdle + 15*time.Second
-	s.server = &http.Server{
-		Handler: h,
-		// The balancer keeps connections to its targets. If this side closes an
-		// unused one first, the balancer may be writing a request into it: a 502
-		// of which no log here knows.
-		IdleTimeout: idle,
-		// It also limits how long a connection may wait for its first request, and
-		// balancers open some in advance.
-		ReadHeaderTimeout: idle,
-		// ReadTimeout and WriteTimeout stay zero: they limit whole uploads and
-		// downloads. The proxy limits the pauses in them instead.
-		MaxHeaderBytes: maxHeader,
-		Protocols:      new(http.Protocols),
-		ErrorLog:       slog.NewLogLogger(s.logger.Handler(), slog.LevelWarn),
+func (s *site) oneUpstream(i int) func(context.Context) error {
+	return func(context.Context) error {
+		all := s.proxy.Status().Upstreams
+		if i >= len(all) || all[i].State != proxy.StateUnhealthy && all[i].State != proxy.StateEjected {
+			return nil
+		}
+		return fmt.Errorf("%s is %v: %s", all[i].Upstream, all[i].State, all[i].Reason)
 	}
-	s.server.Protocols.SetHTTP1(true)
-	s.server.Protocols.SetUnencryptedHTTP2(s.h2c)
+}
+
+// answerTime is how long the application may take to begin to answer. Where the
+// balancer gives up after its idle time, a 504 of this proxy's comes first: it
+// says in the log which upstream is slow, and the balancer's would say nothing.
+// Zero is the proxy's own.
+func (s *site) answerTime() time.Duration {
+	if idle, name := s.profile.Idle, s.profile.Name; name == healthcheck.ALB().Name || name == healthcheck.CLB().Name {
+		return max(idle-5*time.Second, idle/2)
+	}
+	return 0
 }
 
 // listen comes last of all that can fail, so that nobody connects in vain.
@@ -555,7 +627,7 @@ func (s *site) wrong(flag string, err error) {
 		return
 	}
 	flags := map[string]string{
-		"Hops": "-hops", "Hosts": "-hosts", "Upstreams": "-upstream", "Check.Path": "-check",
+		"Hops": "-hops", "Hosts": "-hosts", "Upstreams": "-upstream", "Check.Path": "-check", "Paths.Health": "-health",
 		"Canonical": "-https", "Aliases": "-alias", "PlainHosts": "-plain-host", "HSTS": "-hsts",
 	}
 	for _, e := range fields {
@@ -579,41 +651,21 @@ func (s *site) announce(stdout io.Writer) {
 	if s.https != "" {
 		fmt.Fprintf(&b, "Visitors end up at https://%s/; HSTS: %s.\n", s.https, cmp.Or(s.hsts.String(), "off"))
 	}
-	if s.https != "" && s.health == "" {
-		b.WriteString("Note: a balancer's probes, which ask for an address, get 421 without -health.\n")
+	if s.https != "" && !s.answersProbes() {
+		b.WriteString("Note: a balancer's probes, which ask for an address, get 421 with -health off.\n")
 	}
 	io.WriteString(stdout, b.String())
 }
 
-// serve returns when ctx is done and everything under way has ended, or when
-// the listener fails.
+// serve returns when it is told to end and everything under way has ended,
+// WebSockets among it, or when the listener fails. The error says what was lost.
 func (s *site) serve(ctx context.Context) error {
-	failed := make(chan error, 1)
-	go func() { failed <- s.server.Serve(s.listener) }()
-	select {
-	case err := <-failed:
-		return err
-	case <-ctx.Done():
-	}
-	s.draining.Store(true)
-	s.logger.Info("draining", "delay", s.drainDelay, "time", s.drainTime)
-	time.Sleep(s.drainDelay)
-
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.drainTime)
-	defer cancel()
-	requests := s.server.Shutdown(ctx)
-	tunnels := s.proxy.Shutdown(ctx) // WebSockets, which net/http no longer knows of
-	if err := errors.Join(requests, tunnels); err != nil {
-		return fmt.Errorf("requests were cut off after %v of draining: %w", s.drainTime, err)
-	}
-	return nil
+	return healthcheck.ServeAll(ctx, s.health, healthcheck.Endpoint{Server: s.server, Listeners: []net.Listener{s.listener}})
 }
 
-// close ends what is left. The proxy has ended already, unless it never served.
+// close ends what is left: the proxy's checks, and WebSockets for which there was
+// no time.
 func (s *site) close() {
-	if s.server != nil {
-		s.server.Close()
-	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	s.proxy.Shutdown(ctx)

@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -25,6 +26,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/knownhops/knownhops/healthcheck"
 )
 
 // asProgram in the environment makes the test binary the program itself.
@@ -35,6 +38,9 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
+	first := make(chan os.Signal, 1) // os/signal starts a goroutine at the first call, and keeps it
+	signal.Notify(first, syscall.SIGTERM)
+	signal.Stop(first)
 	os.Exit(m.Run())
 }
 
@@ -99,7 +105,7 @@ func launch(t *testing.T, args ...string) *running {
 	p := &running{end: end, ended: make(chan struct{})}
 	go func() {
 		defer close(p.ended)
-		p.err = run(ctx, append([]string{"-listen", "127.0.0.1:0"}, args...), nothing, &p.stdout, &p.stderr)
+		p.err = run(ctx, append([]string{"-listen", "127.0.0.1:0", "-drain-wait", "1s"}, args...), nothing, &p.stdout, &p.stderr)
 	}()
 	return p
 }
@@ -266,19 +272,76 @@ func TestHealth(t *testing.T) {
 			w.WriteHeader(500)
 		}
 	})
-	p := start(t, "-upstream", app, "-health", "/healthz")
-	status, body := ask(t, "GET", p.url+"/healthz", "User-Agent: ELB-HealthChecker/2.0")
-	assert.Equal(t, 200, status)
-	assert.Equal(t, "ready\n", body)
+	p := start(t, "-upstream", app, "-https", "www.example.com")
+	p.becomes(t, "/healthz", 200)
+	for _, path := range []string{"/healthz", "/readyz", "/livez", "/startupz"} {
+		status, body := ask(t, "GET", p.url+path, "User-Agent: ELB-HealthChecker/2.0")
+		assert.Equal(t, 200, status)
+		assert.Equal(t, "ok\n", body)
+	}
 	assert.False(t, asked.Load(), "the probe went to the application")
-	ask(t, "GET", p.url+"/healthz/")
+	status, _ := ask(t, "GET", p.url+"/healthz/", viaBalancer...)
+	assert.Equal(t, 301, status, "only the exact path is a probe")
 	p.logs(t, "GET /healthz/ ")
 	assert.NotContains(t, p.stdout.String(), "GET /healthz ", "the probe is in the access log")
-	assert.True(t, asked.Load(), "only the exact path is a probe")
 
 	broken.Store(true)
-	p = start(t, "-upstream", app, "-health", "/healthz", "-check", "/up")
-	assert.Eventually(t, func() bool { status, _ := ask(t, "GET", p.url+"/healthz"); return status == 503 }, 5*time.Second, 5*time.Millisecond)
+	p = start(t, "-upstream", app, "-health", "/up", "-check", "/app")
+	p.becomes(t, "/up", 503)
+	status, _ = ask(t, "GET", p.url+"/livez")
+	assert.Equal(t, 200, status, "to kill this process mends no application")
+	status, _ = ask(t, "GET", p.url+"/healthz")
+	assert.NotEqual(t, 200, status, "it is the application's now")
+
+	p = start(t, "-upstream", app, "-shared-upstreams", "-check", "/app", "-details", "/-/health")
+	assert.Eventually(t, func() bool {
+		_, page := ask(t, "GET", p.url+"/-/health")
+		return strings.Contains(page, "Ready, with a warning")
+	}, 5*time.Second, 5*time.Millisecond)
+	status, _ = ask(t, "GET", p.url+"/healthz")
+	assert.Equal(t, 200, status, "all instances have the same upstreams")
+}
+
+// becomes waits for a status: checks run in the background.
+func (p *running) becomes(t *testing.T, path string, want int) {
+	t.Helper()
+	assert.Eventually(t, func() bool { status, _ := ask(t, "GET", p.url+path); return status == want }, 5*time.Second, 5*time.Millisecond, "%s: %d", path, want)
+}
+
+func TestHealthOfTheApplication(t *testing.T) {
+	p := start(t, "-upstream", backend(t, echo), "-health", "off", "-https", "www.example.com")
+	assert.Contains(t, p.stdout.String(), "get 421 with -health off")
+	status, _ := ask(t, "GET", p.url+"/healthz")
+	assert.Equal(t, 421, status)
+	p = start(t, "-upstream", backend(t, echo), "-health", "off")
+	_, got := ask(t, "GET", p.url+"/healthz")
+	assert.Contains(t, got, "GET /healthz\n")
+}
+
+// TestDetails has what an operator reads when the balancer calls this instance
+// unhealthy.
+func TestDetails(t *testing.T) {
+	broken := backend(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(500) })
+	p := start(t, "-upstream", broken, "-check", "/app", "-details", "/-/health", "-access-log", "off")
+	p.becomes(t, "/healthz", 503)
+	var page string
+	assert.Eventually(t, func() bool {
+		_, page = ask(t, "GET", p.url+"/-/health")
+		return strings.Contains(page, "upstream-1") && strings.Contains(page, "is unhealthy")
+	}, 5*time.Second, 5*time.Millisecond)
+	for _, want := range []string{
+		"Not ready: upstreams (local) is failing.", "no upstream passes -check /app", broken + " is unhealthy: ", `"address": "127.0.0.1"`,
+	} {
+		assert.Contains(t, page, want)
+	}
+
+	for _, header := range [][]string{viaBalancer, {"X-Forwarded-For: 127.0.0.1"}, {"Host: rebound.example"}} {
+		status, _ := ask(t, "GET", p.url+"/-/health", header...)
+		assert.NotEqual(t, 503, status, header)
+	}
+	p = start(t, "-upstream", broken, "-details", "/-/health", "-hops", "alb=127.0.0.1")
+	status, _ := ask(t, "GET", p.url+"/-/health")
+	assert.Equal(t, 404, status, "through a declared hop")
 }
 
 func TestExplainIsForThisMachine(t *testing.T) {
@@ -350,15 +413,38 @@ func TestH2C(t *testing.T) {
 
 // TestServerOutlastsTheBalancer holds the settings that no request shows.
 func TestServerOutlastsTheBalancer(t *testing.T) {
-	s := &site{logger: slog.New(slog.DiscardHandler)}
-	s.mistakes, _ = s.read(nil, nothing)
-	require.Empty(t, s.mistakes)
-	s.makeProxy()
-	s.makeServer(s.proxy)
-	assert.Equal(t, 75*time.Second, s.server.IdleTimeout, "ALB's 60 s and a margin")
-	assert.Equal(t, s.server.IdleTimeout, s.server.ReadHeaderTimeout)
-	assert.Zero(t, s.server.ReadTimeout)
-	assert.Zero(t, s.server.WriteTimeout)
+	for _, test := range []struct {
+		args         []string
+		idle, answer time.Duration
+	}{
+		{nil, 75 * time.Second, 55 * time.Second}, // ALB's 60 s and a margin
+		{[]string{"-balancer-idle", "5m"}, 315 * time.Second, 295 * time.Second},
+		{[]string{"-balancer-idle", "5m", "-profile", "alb"}, 315 * time.Second, 295 * time.Second},
+		{[]string{"-profile", "gcp"}, 620 * time.Second, 0},
+		{[]string{"-profile", "direct"}, 120 * time.Second, 0},
+	} {
+		s := &site{logger: slog.New(slog.DiscardHandler), options: options{upstreams: []string{"http://127.0.0.1:1"}, profile: healthcheck.ALB()}}
+		s.mistakes, _ = s.read(append(test.args, "-listen", "127.0.0.1:0", "-access-log", "off"), nothing)
+		s.build(io.Discard)
+		require.Empty(t, s.mistakes)
+		assert.Equal(t, test.idle, s.server.IdleTimeout, test.args)
+		assert.Equal(t, test.answer, s.answerTime(), test.args)
+		if s.profile.Idle > 0 {
+			assert.Equal(t, s.server.IdleTimeout, s.server.ReadHeaderTimeout)
+		}
+		assert.Zero(t, s.server.ReadTimeout)
+		assert.Zero(t, s.server.WriteTimeout)
+		s.close()
+	}
+}
+
+// TestLintOfTheDrain tells who has set times that cannot work.
+func TestLintOfTheDrain(t *testing.T) {
+	p := start(t, "-upstream", backend(t, echo), "-probe-interval", "30s")
+	assert.Eventually(t, func() bool { return strings.Contains(p.stderr.String(), "code=kill_budget") }, 5*time.Second, time.Millisecond)
+	p = start(t, "-upstream", backend(t, echo))
+	p.becomes(t, "/healthz", 200)
+	assert.NotContains(t, p.stderr.String(), "level=WARN msg=\"healthcheck: a drain")
 }
 
 // TestHeaderAsLargeAsTheBalancerTakes has 64 K, and what it adds.
@@ -430,39 +516,58 @@ func readUntil(t *testing.T, r io.Reader, end string) string {
 }
 
 // TestDrainLosesNothing plays a balancer that sends POSTs, which it never
-// repeats, over connections that it keeps, until a probe fails.
+// repeats, over connections that it keeps, until two probes have failed. The
+// program is a process, and the signal a real one.
 func TestDrainLosesNothing(t *testing.T) {
 	var handled atomic.Int64
 	app := backend(t, func(w http.ResponseWriter, r *http.Request) { handled.Add(1) })
-	p := start(t, "-upstream", app, "-health", "/healthz", "-drain-delay", "1s", "-access-log", "off")
+	p := startProcess(t, "-upstream", app, "-access-log", "off", "-hops", "alb=127.0.0.1")
 
 	var sent, failed atomic.Int64
 	var balancer sync.WaitGroup
-	ready := make(chan struct{})
 	inRotation, leave := context.WithCancel(t.Context())
+	defer leave()
 	for range 8 {
 		balancer.Go(func() {
 			node := &http.Transport{}
 			defer node.CloseIdleConnections()
 			for inRotation.Err() == nil {
-				if n := sent.Add(1); n == 200 {
-					close(ready)
-				}
+				sent.Add(1)
 				if !post(node, p.url) {
 					failed.Add(1)
+					time.Sleep(10 * time.Millisecond) // nothing may listen there any more
 				}
 			}
 		})
 	}
-	<-ready
-	p.end()
-	assert.Eventually(t, func() bool { status, _ := ask(t, "GET", p.url+"/healthz"); return status == 503 }, 5*time.Second, time.Millisecond)
-	leave()
+	var passed atomic.Int64
+	probing, enough := context.WithCancel(t.Context())
+	defer enough()
+	balancer.Go(func() { probe(probing, p.url+"/healthz", &passed, leave) })
+	require.Eventually(t, func() bool { return sent.Load() > 200 && passed.Load() > 3 }, 20*time.Second, time.Millisecond)
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	assert.NoError(t, p.cmd.Wait(), &p.stderr)
+	enough()
 	balancer.Wait()
-	<-p.ended
-	assert.NoError(t, p.err)
 	assert.Zero(t, failed.Load(), "of %d", sent.Load())
 	assert.Equal(t, sent.Load(), handled.Load())
+	assert.Contains(t, p.stderr.String(), "probers: 1 of 1 probers have had 2 failing answers")
+	assert.Contains(t, p.stderr.String(), "nothing was lost")
+}
+
+// probe asks every 100 ms, also when the target is out of rotation already, which
+// it is after two failures in a row.
+func probe(ctx context.Context, url string, passed *atomic.Int64, takeOut func()) {
+	for failures := 0; ctx.Err() == nil; time.Sleep(100 * time.Millisecond) {
+		if healthcheck.Probe(ctx, url) == nil {
+			passed.Add(1)
+			failures = 0
+			continue
+		}
+		if failures++; failures == 2 && passed.Load() > 0 {
+			takeOut()
+		}
+	}
 }
 
 // post sends what may not be sent twice.
@@ -471,6 +576,7 @@ func post(node *http.Transport, url string) bool {
 	if err != nil {
 		return false
 	}
+	req.Header.Set("X-Forwarded-For", "203.0.113.7")
 	resp, err := node.RoundTrip(req)
 	if err != nil {
 		return false
@@ -481,11 +587,12 @@ func post(node *http.Transport, url string) bool {
 }
 
 func TestAnswersCloseConnectionsWhileDraining(t *testing.T) {
-	p := start(t, "-upstream", backend(t, echo), "-drain-delay", "2s")
+	p := start(t, "-upstream", backend(t, echo), "-drain-wait", "2s")
+	p.becomes(t, "/healthz", 200) // somebody probes, and is waited for
 	closes := func() bool {
 		resp, err := http.Get(p.url)
 		if err != nil {
-			return false // the listener was closed before the delay was over
+			return false // the wait is over
 		}
 		resp.Body.Close()
 		return resp.Close
@@ -496,44 +603,26 @@ func TestAnswersCloseConnectionsWhileDraining(t *testing.T) {
 }
 
 func TestDrainWaitsForRequests(t *testing.T) {
-	for name, test := range map[string]struct {
-		time   string
-		finish bool
-	}{
-		"that end in time": {"30s", true},
-		"no longer":        {"10ms", false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			arrived, finish := make(chan struct{}), make(chan struct{})
-			app := backend(t, func(w http.ResponseWriter, r *http.Request) { close(arrived); <-finish; io.WriteString(w, "done") })
-			p := start(t, "-upstream", app, "-drain-time", test.time)
-			answer := make(chan string, 1)
-			go func() {
-				resp, err := http.Post(p.url, "text/plain", http.NoBody)
-				if err != nil {
-					answer <- err.Error()
-					return
-				}
-				defer resp.Body.Close()
-				body, _ := io.ReadAll(resp.Body)
-				answer <- string(body)
-			}()
-			<-arrived
-			p.end()
-			if test.finish {
-				close(finish)
-				assert.Equal(t, "done", <-answer)
-				<-p.ended
-				assert.NoError(t, p.err)
-				return
-			}
-			<-p.ended
-			assert.ErrorContains(t, p.err, "cut off after 10ms")
-			assert.Equal(t, 1, exitCode(p.err))
-			close(finish)
-			<-answer
-		})
-	}
+	arrived, finish := make(chan struct{}), make(chan struct{})
+	app := backend(t, func(w http.ResponseWriter, r *http.Request) { close(arrived); <-finish; io.WriteString(w, "done") })
+	p := start(t, "-upstream", app)
+	answer := make(chan string, 1)
+	go func() {
+		resp, err := http.Post(p.url, "text/plain", http.NoBody)
+		if err != nil {
+			answer <- err.Error()
+			return
+		}
+		defer resp.Body.Close()
+		body, _ := io.ReadAll(resp.Body)
+		answer <- string(body)
+	}()
+	<-arrived
+	p.end()
+	close(finish)
+	assert.Equal(t, "done", <-answer)
+	<-p.ended
+	assert.NoError(t, p.err)
 }
 
 // TestMistakesAreToldAtOnce has one of every part.
@@ -545,7 +634,7 @@ func TestMistakesAreToldAtOnce(t *testing.T) {
 	args := []string{
 		"-listen", taken.Addr().String(), "-upstream", "http://127.0.0.1:8080,127.0.0.1:8080", "-hops", "alb=10.0.16.0/33", "-hosts", "a_b!",
 		"-static", filepath.Join(t.TempDir(), "absent"), "-strip-prefix", "api", "-balance", "fair", "-check", "up", "-max-body", "1m",
-		"-health", "/up", "-explain", "/up", "-access-log", filepath.Join(t.TempDir(), "absent", "log"), "-unknown", "-drain-delay", "-1s", "left", "over",
+		"-health", "/up", "-details", "up", "-explain", "/up", "-profile", "elb", "-access-log", filepath.Join(t.TempDir(), "absent", "log"), "-unknown", "-drain-wait", "-1s", "left", "over",
 	}
 	var out, log text
 	before := runtime.NumGoroutine()
@@ -555,7 +644,7 @@ func TestMistakesAreToldAtOnce(t *testing.T) {
 	for _, want := range []string{
 		"REVERSEPROXY_DRAIN_TIME", "-listen: ", `-upstream[1]: "127.0.0.1:8080": `, `-hops[0].From[0]: "10.0.16.0/33": `, `-hosts[0]: "a_b!": `,
 		"-static: ", `-strip-prefix: proxy: StripPrefix: "api": `, `invalid value "fair" for flag -balance`, `-check: "up": `,
-		`-explain: "/up": `, "-access-log: ", "not defined: -unknown", "-drain-delay: -1s: ", `"left" is no flag`,
+		`-explain: "/up": `, "-access-log: ", "not defined: -unknown", "-drain-wait: -1s: ", `-details: "up": `, `invalid value "elb" for flag -profile`, `"left" is no flag`,
 	} {
 		assert.Contains(t, err.Error(), want)
 	}
@@ -637,6 +726,7 @@ func TestProcess(t *testing.T) {
 	first := startProcess(t, "-upstream", app)
 	status, _ := ask(t, "GET", first.url)
 	assert.Equal(t, 200, status)
+	assert.NoError(t, subcommand(t, first.url+"/livez"))
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 	require.NoError(t, first.cmd.Process.Signal(syscall.SIGTERM))
 	assert.NoError(t, first.cmd.Wait(), "exit code 0 after SIGTERM")
@@ -645,16 +735,34 @@ func TestProcess(t *testing.T) {
 	go http.Get(second.url + "/slow") //nolint:errcheck // it is cut off
 	<-arrived
 	require.NoError(t, second.cmd.Process.Signal(os.Interrupt))
-	require.Eventually(t, func() bool { return strings.Contains(second.stderr.String(), "draining") }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(second.stderr.String(), "the drain begins") }, 5*time.Second, time.Millisecond)
 	require.NoError(t, second.cmd.Process.Signal(os.Interrupt))
 	var exit *exec.ExitError
 	require.ErrorAs(t, second.cmd.Wait(), &exit)
-	assert.Equal(t, syscall.SIGINT, exit.Sys().(syscall.WaitStatus).Signal(), "the second signal ends it at once")
+	assert.Equal(t, 1, exit.ExitCode(), "the second signal ends it at once")
+	assert.Contains(t, second.stderr.String(), "GET /slow", "it says what was lost")
+	assert.Error(t, subcommand(t, second.url+"/livez"))
 
 	third := process(t, "-upstream", "nowhere")
 	require.ErrorAs(t, third.cmd.Run(), &exit)
 	assert.Equal(t, 2, exit.ExitCode())
 	assert.Contains(t, third.stderr.String(), "reverseproxy: cannot start:\n-upstream[0]: ")
+}
+
+// subcommand is the container's health check of a program elsewhere.
+func subcommand(t *testing.T, url string) error {
+	c := process(t)
+	c.cmd.Args = []string{c.cmd.Path, "healthcheck", url}
+	return c.cmd.Run()
+}
+
+func TestLivenessURL(t *testing.T) {
+	for listen, want := range map[string]string{
+		"": "http://127.0.0.1:8081/livez", ":80": "http://127.0.0.1:80/livez", "0.0.0.0:80": "http://127.0.0.1:80/livez",
+		"[::]:80": "http://127.0.0.1:80/livez", "192.0.2.1:80": "http://192.0.2.1:80/livez", "nonsense": "",
+	} {
+		assert.Equal(t, want, livenessURL(func(name string) string { return map[string]string{"REVERSEPROXY_LISTEN": listen}[name] }), listen)
+	}
 }
 
 type child struct {

@@ -34,6 +34,8 @@ var rules = []rule{
 		why: "it writes what forwarded understood; logging and recovering are left to a well-kept library"},
 	{pkg: "proxy/albtest", tests: "forwarded healthcheck proxy redirect " + testify,
 		why: "an emulator that shared a parser with what it judges would share its bugs; its examples judge this module's own services"},
+	{pkg: "tlsterm/sqlstore", may: "internal/conferr github.com/caddyserver/certmagic", tests: testify,
+		why: "it holds private keys, so beside the storage it implements nobody else's code is part of it; the driver is the user's"},
 	{pkg: "internal/hostport", may: "internal/conferr", tests: testify,
 		why: "a leaf: the grammars that several packages must read alike"},
 	{pkg: "internal/family", tests: testify,

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/knownhops/knownhops/forwarded"
+	"github.com/knownhops/knownhops/healthcheck"
 	"github.com/knownhops/knownhops/proxy"
 	"github.com/knownhops/knownhops/proxy/albtest"
 	"github.com/knownhops/knownhops/redirect"
@@ -27,8 +28,13 @@ import (
 // that. Each shows the trouble, how one can tell what it is, and what this
 // module makes of it.
 
-// forwarding is a balancer in memory that forwards from both listeners.
+// forwarding is a balancer in memory that forwards from both listeners, and asks
+// for health where package healthcheck answers.
 func forwarding(groups map[string]albtest.TargetGroup) albtest.Config {
+	for name, g := range groups {
+		g.HealthCheck.Path = "/healthz"
+		groups[name] = g
+	}
 	return albtest.Config{
 		InMemory:     true,
 		TargetGroups: groups,
@@ -132,7 +138,7 @@ func (b *lockedBuffer) String() string {
 }
 
 // enforcing is a service that redirects as package redirect does. The health
-// check is answered outside of it. log may be nil.
+// check is answered outside of it, by package healthcheck. log may be nil.
 func enforcing(t *testing.T, hops *forwarded.Policy, cfg redirect.Config, log io.Writer) http.Handler {
 	t.Helper()
 	if log == nil {
@@ -141,12 +147,9 @@ func enforcing(t *testing.T, hops *forwarded.Policy, cfg redirect.Config, log io
 	cfg.Canonical, cfg.Logger = albtest.DefaultHost, slog.New(slog.NewTextHandler(log, nil))
 	https, err := redirect.New(cfg)
 	require.NoError(t, err)
-	app := http.NewServeMux()
-	app.HandleFunc("/{$}", func(http.ResponseWriter, *http.Request) {}) // the health check's path
-	app.Handle("/", hops.Wrap(https.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return new(healthcheck.Health).Wrap(hops.Wrap(https.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, forwarded.From(r).URL(r))
 	}))))
-	return app
 }
 
 // naive redirects whatever does not say https, to whatever was asked for.
@@ -259,8 +262,9 @@ func TestStoryRequestsToTheInstancesIP(t *testing.T) {
 // the same machine.
 func TestStoryTargetGroupOnPort443(t *testing.T) {
 	machine := netip.MustParseAddr("10.0.16.10")
+	var health healthcheck.Health
 	cfg := forwarding(map[string]albtest.TargetGroup{
-		"app":       {Targets: []albtest.Target{{Handler: right(), IP: machine}}},
+		"app":       {Targets: []albtest.Target{{Handler: health.Wrap(right()), IP: machine}}},
 		"https-app": {Protocol: albtest.HTTPS, Port: 443, Targets: []albtest.Target{{Absent: true, IP: machine}}},
 	})
 	cfg.Listeners = append(cfg.Listeners, albtest.Listener{Port: 8443, TLS: &albtest.TLS{}, Default: albtest.ForwardTo("https-app")})
@@ -274,13 +278,14 @@ func TestStoryTargetGroupOnPort443(t *testing.T) {
 	resp, _ := get(t, s.Client(), "https://www.example.com:8443/")
 	assert.Equal(t, 502, resp.StatusCode)
 	assert.Equal(t, "nothing listens on 10.0.16.10:443", last(t, s).Why, "it fails open: there is no other target")
+	require.Len(t, health.Snapshot().Probers, 2, "each node asks at port 80")
 	resp, _ = get(t, s.Client(), s.HTTPSURL)
 	assert.Equal(t, 200, resp.StatusCode)
 }
 
 // The path of the health check is redirected like all others. The code in the
 // brackets says so. An Enforcer refuses what asks for an address, and its log
-// says where health checks belong: outside of it.
+// says where health checks belong: outside of it, as package healthcheck does.
 func TestStoryHealthCheckRedirected(t *testing.T) {
 	state := func(s *albtest.Server) string {
 		h := s.TargetGroup("app").Health()[0]
@@ -298,6 +303,16 @@ func TestStoryHealthCheckRedirected(t *testing.T) {
 	inside := anyHost(t).Wrap(https.Wrap(http.NotFoundHandler()))
 	assert.Equal(t, "unhealthy Target.ResponseCodeMismatch Health checks failed with these codes: [421]", state(behind(t, inside)))
 	assert.Contains(t, log.String(), "health checks are answered")
+
+	// One that is answered at another path than the balancer asks for: both sides
+	// say what the other one does.
+	var aside lockedBuffer
+	health := healthcheck.Must(healthcheck.New(healthcheck.Config{
+		Paths: healthcheck.Paths{Health: "/up"}, Logger: slog.New(slog.NewTextHandler(&aside, nil)),
+	}))
+	assert.Equal(t, "unhealthy Target.ResponseCodeMismatch Health checks failed with these codes: [421]", state(behind(t, health.Wrap(inside))))
+	assert.Contains(t, aside.String(), `probes \"/healthz\", which the application answered with 421`)
+	assert.Contains(t, aside.String(), `fix="set its path to /up"`)
 
 	assert.Equal(t, "healthy  ", state(behind(t, enforcing(t, anyHost(t), redirect.Config{}, nil))))
 }
