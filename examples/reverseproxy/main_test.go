@@ -588,7 +588,9 @@ func post(node *http.Transport, url string) bool {
 
 func TestAnswersCloseConnectionsWhileDraining(t *testing.T) {
 	p := start(t, "-upstream", backend(t, echo), "-drain-wait", "2s")
-	p.becomes(t, "/healthz", 200) // somebody probes, and is waited for
+	for range 2 {
+		p.becomes(t, "/healthz", 200) // somebody probes, and is waited for; once is no prober's habit
+	}
 	closes := func() bool {
 		resp, err := http.Get(p.url)
 		if err != nil {
