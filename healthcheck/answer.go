@@ -68,6 +68,7 @@ func (h *Health) answer(w http.ResponseWriter, r *http.Request, end endpoint) {
 	code := reply(w, r.Method, v)
 	h.counts.add(end, code)
 	if end == endReady && code != http.StatusMethodNotAllowed {
+		countProbe(r)
 		h.probers.saw(r, code, time.Now())
 	}
 }

@@ -9,6 +9,7 @@ import (
 type forecast struct {
 	needs   time.Duration // until the slowest prober has had its failing answers, at worst; zero: nobody probes
 	slowest Prober
+	hidden  bool          // what is needed is for somebody who is not observed
 	because string        // the sum in words
 	total   time.Duration // the drain as a whole, as the profile bounds it
 	advice  []string      // what does not fit
@@ -35,15 +36,25 @@ func foresee(probers []Prober, p Profile) forecast {
 	return f
 }
 
-// hide adds that somebody asks through a proxy.
+// who is waited for.
+func (f *forecast) who() string {
+	if f.hidden {
+		return "whoever asks through a proxy, or found no room in the table,"
+	}
+	return "the slowest prober, " + f.slowest.name() + ","
+}
+
+// hide adds that somebody asks who is not observed.
 func (f *forecast) hide(hidden bool, p Profile) {
 	if !hidden {
 		return
 	}
-	f.advice = append(f.advice, "Readiness is asked for through a proxy that adds forwarding headers, so a balancer's probes cannot be told from visitors: a drain waits as long as the profile says that they need. Let the balancer probe this process itself to have it observed.")
+	f.advice = append(f.advice, "Readiness is asked for through a proxy that adds forwarding headers, or by more addresses than the table holds, so a balancer's probes cannot be told from visitors: a drain waits as long as the profile says that they need. Let the balancer probe this process itself, and nobody else, to have it observed.")
 	if p.takeOut() > f.needs {
-		f.needs, f.because = p.takeOut(), "probes come through a proxy, so the time is the profile's"
+		f.needs, f.because, f.hidden = p.takeOut(), "who asks is not observed, so the time is the profile's", true
 		f.total = min(f.needs+p.quiet(), p.wait()) + p.shutdown()
+		f.slowest = Prober{}
+		f.advise(p)
 	}
 }
 

@@ -117,6 +117,7 @@ func (h *Health) countRPC(r *http.Request, end endpoint, ok bool) {
 	}
 	h.counts.add(end, code)
 	if end != endRPCWatch {
+		countProbe(r)
 		h.probers.saw(r, code, time.Now())
 	}
 }

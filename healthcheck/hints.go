@@ -47,7 +47,7 @@ type hints struct {
 // itself a probe is looked after: a balancer that probes "/" and gets a redirect
 // takes the target for a sick one, and nobody sees why.
 func (h *Health) watchOthers(next http.Handler, w http.ResponseWriter, r *http.Request) {
-	defer h.probers.sawOther(r, h.probers.clock())
+	defer h.probers.sawOther(r, probesOn(r))
 	if !looksLikeProbe(r) {
 		next.ServeHTTP(w, r)
 		return

@@ -131,7 +131,7 @@ func (p *page) drain(s Snapshot, f forecast) {
 	if f.needs == 0 {
 		p.element("p", "", "Nobody probes at the moment, so a drain waits for nobody.")
 	} else {
-		p.element("p", "", fmt.Sprintf("Up to %v until the slowest prober, %s, has taken this target out (%s), and up to %v in all.", rounded(f.needs), f.slowest.name(), f.because, rounded(f.total)))
+		p.element("p", "", fmt.Sprintf("Up to %v until %s has taken this target out (%s), and up to %v in all.", rounded(f.needs), f.who(), f.because, rounded(f.total)))
 	}
 	for _, line := range f.advice {
 		p.element("p", "advice", line)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -82,18 +83,27 @@ func probeTarget(text string) (target, error) {
 			socket, path = socket[:at], socket[at+1:]
 		}
 		if socket == "" {
-			return target{}, fmt.Errorf("healthcheck: %q: no socket; %w", text, errProbeURL)
+			return target{}, fmt.Errorf("healthcheck: %s: no socket; %w", withoutPassword(text), errProbeURL)
 		}
 		return target{url: "http://localhost" + path, socket: socket, local: true}, nil
 	}
 	u, err := url.Parse(text)
 	switch {
 	case err != nil:
-		return target{}, fmt.Errorf("healthcheck: %w", err)
+		return target{}, fmt.Errorf("healthcheck: %s: no URL; %w", withoutPassword(text), errProbeURL)
 	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return target{}, fmt.Errorf("healthcheck: %q: no address; %w", text, errProbeURL)
+		return target{}, fmt.Errorf("healthcheck: %s: no address; %w", withoutPassword(text), errProbeURL)
 	}
 	return target{url: text, local: loopback(u.Hostname())}, nil
+}
+
+// withoutPassword quotes what was to be a URL, for a message that ends up in logs
+// and in what docker inspect shows.
+func withoutPassword(text string) string {
+	if at := strings.LastIndexByte(text, '@'); at >= 0 {
+		text = "…" + text[at:]
+	}
+	return strconv.Quote(text)
 }
 
 // loopback reports whether a host is this machine, by its name alone.

@@ -38,8 +38,9 @@ type prober struct {
 }
 
 // interval is the time between two of its probes: the longest of the last
-// gaps, so that requests in between, of a second prober behind the same address
-// perhaps, do not make it look more frequent than it is. Zero: not known yet.
+// gaps, so that a request in between does not make it look more frequent than it
+// is. Several probers behind one address do: see [Profile.SharedAddress]. Zero:
+// not known yet.
 func (p *prober) interval() time.Duration {
 	if p.learned < known {
 		return 0

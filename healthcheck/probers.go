@@ -132,10 +132,10 @@ func (t *table) room(now time.Time) *prober {
 // header and comes from a prober's address, clients cannot be told from probers
 // there: a balancer that passes connections hides both behind its own address.
 //
-// It is asked after the request, which began at a time: a handler that was
-// mounted further in may have answered it as a probe since.
-func (t *table) sawOther(r *http.Request, began time.Time) {
-	if began.IsZero() || forwardedFor(r.Header) {
+// It is asked after the request, with the number of probes on its connection
+// before: a handler that was mounted further in may have answered it as one.
+func (t *table) sawOther(r *http.Request, before uint64) {
+	if t.known.Load() == 0 || forwardedFor(r.Header) || probesOn(r) != before {
 		return
 	}
 	addr, ok := prospect(r)
@@ -144,30 +144,9 @@ func (t *table) sawOther(r *http.Request, began time.Time) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if p := t.find(addr); p != nil && p.last.Before(began) {
+	if p := t.find(addr); p != nil {
 		p.mixed = true
 	}
-}
-
-// sawSince reports whether a request's sender was answered as a prober since.
-func (t *table) sawSince(r *http.Request, began time.Time) bool {
-	addr, ok := prospect(r)
-	if t.known.Load() == 0 || !ok || family.In(r.Header) {
-		return false
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	p := t.find(addr)
-	return p != nil && !p.last.Before(began)
-}
-
-// clock is the time, or zero as long as there is nobody whom a request could be
-// mixed up with.
-func (t *table) clock() time.Time {
-	if t.known.Load() == 0 {
-		return time.Time{}
-	}
-	return time.Now()
 }
 
 // forwardedFor looks at the header that nearly every balancer writes. It costs

@@ -13,10 +13,11 @@ import (
 // SIGTERM or SIGINT, or when ctx ends:
 //
 //  1. Readiness answers 503, and stays so ([Health.Drain]). Requests are
-//     answered as before, but each answer ends its connection.
+//     answered as before, but each answer over HTTP/1 ends its connection.
 //  2. It waits until the probers that were seen have got as many failing
 //     answers as take the server out, and no request has come for a while. It
-//     does not wait if nobody ever probed, and never longer than [Profile.Wait].
+//     does not wait if nobody probes, and never longer than [Profile.Wait].
+//     From then on answers over HTTP/2 end their connections too.
 //  3. [http.Server.Shutdown]: the port is closed, requests in flight and
 //     tracked connections ([Health.Track]) have until [Profile.Shutdown].
 //  4. What is left is closed.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,6 +24,7 @@ type service struct {
 	endChecks  context.CancelFunc
 	checked    chan struct{} // closed when the checks have ended
 	ended      chan error    // one from each listener that is served no more
+	serving    atomic.Bool   // a server has begun to serve
 	settled    chan struct{} // closed when the probers know that the service leaves
 	failed     []error       // what ended before it was told to
 }
@@ -77,6 +79,7 @@ func (s *service) prepare(srv *http.Server, p Profile) {
 		headers: headerMeter{limit: p.MaxResponseHeaderBytes, name: p.name(), log: s.log},
 	}
 	s.traffic.watch(srv)
+	s.noticeServing(srv)
 }
 
 // run serves until something says that it is enough, and drains.
@@ -128,6 +131,21 @@ func (s *service) start() {
 	}
 }
 
+var errUsedServer = errors.New("healthcheck: the server was shut down before it was served, and net/http serves a server once: make a new one")
+
+// noticeServing has a server say that it serves: net/http asks for the base
+// context after it has seen that the server was not shut down.
+func (s *service) noticeServing(srv *http.Server) {
+	inner := srv.BaseContext
+	srv.BaseContext = func(l net.Listener) context.Context {
+		s.serving.Store(true)
+		if inner != nil {
+			return inner(l)
+		}
+		return context.Background()
+	}
+}
+
 // until waits for a reason to end. It also reports whether the ports are still
 // open, so that there is something to drain.
 func (s *service) until(ctx context.Context, first <-chan os.Signal) (why string, open bool) {
@@ -137,8 +155,11 @@ func (s *service) until(ctx context.Context, first <-chan os.Signal) (why string
 	case sig := <-first:
 		return sig.String(), true
 	case err := <-s.ended:
-		if !errors.Is(err, http.ErrServerClosed) {
+		switch {
+		case !errors.Is(err, http.ErrServerClosed):
 			s.failed = append(s.failed, err)
+		case !s.serving.Load():
+			s.failed = append(s.failed, errUsedServer)
 		}
 		return err.Error(), cap(s.ended) > 1
 	}

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/knownhops/knownhops/internal/family"
@@ -36,11 +37,30 @@ type exchange struct {
 	method, path string
 	began        time.Time
 	probe        bool
+	probes       uint64 // answered on its connection before
 }
 
 // connection is an open connection that is still the server's.
 type connection struct {
 	unheard bool // a request was read from it, which no handler has seen yet
+
+	probes atomic.Uint64 // that were answered on it
+}
+
+// probesOn is how many probes were answered on a request's connection.
+func probesOn(r *http.Request) uint64 {
+	if conn, ok := r.Context().Value(connectionKey{}).(*connection); ok {
+		return conn.probes.Load()
+	}
+	return 0
+}
+
+// countProbe notes on its connection that a request is a probe. One that was
+// handed on is a client's.
+func countProbe(r *http.Request) {
+	if conn, ok := r.Context().Value(connectionKey{}).(*connection); ok && !family.In(r.Header) {
+		conn.probes.Add(1)
+	}
 }
 
 // connectionKey is where a request's context has its connection.
@@ -126,7 +146,7 @@ func (t *traffic) count(next http.Handler) http.Handler {
 		t.enter(r)
 		defer t.leave(r)
 		if !t.probe(r) {
-			defer t.health.probers.sawOther(r, t.health.probers.clock())
+			defer t.health.probers.sawOther(r, probesOn(r))
 		}
 		next.ServeHTTP(w, r)
 	})
@@ -136,7 +156,7 @@ func (t *traffic) count(next http.Handler) http.Handler {
 // sent by a client and handed on by a balancer, so it shows that the balancer
 // still sends requests here.
 func (t *traffic) enter(r *http.Request) {
-	x := exchange{method: r.Method, path: r.URL.Path, began: time.Now(), probe: t.probe(r) && !family.In(r.Header)}
+	x := exchange{method: r.Method, path: r.URL.Path, began: time.Now(), probes: probesOn(r), probe: t.probe(r) && !family.In(r.Header)}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.requests[r] = x
@@ -150,7 +170,7 @@ func (t *traffic) enter(r *http.Request) {
 func (t *traffic) leave(r *http.Request) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if x := t.requests[r]; !x.probe && !t.health.probers.sawSince(r, x.began) {
+	if x := t.requests[r]; !x.probe && probesOn(r) == x.probes {
 		t.last = time.Now()
 	}
 	delete(t.requests, r)
