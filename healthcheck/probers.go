@@ -161,7 +161,7 @@ func (t *table) freeze(now time.Time) {
 	t.frozen = true
 	for i := range t.used() {
 		p := &t.entries[i]
-		p.awaited = !p.silentFor(activeFor, now, t.assumed()) && !(p.answers == 1 && p.addr.IsLoopback()) // one curl is no prober
+		p.awaited = !p.silentFor(activeFor, now, t.assumed())
 	}
 }
 

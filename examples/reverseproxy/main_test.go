@@ -589,7 +589,7 @@ func post(node *http.Transport, url string) bool {
 func TestAnswersCloseConnectionsWhileDraining(t *testing.T) {
 	p := start(t, "-upstream", backend(t, echo), "-drain-wait", "2s")
 	for range 2 {
-		p.becomes(t, "/healthz", 200) // somebody probes, and is waited for; once is no prober's habit
+		p.becomes(t, "/healthz", 200) // somebody probes, and is waited for
 	}
 	closes := func() bool {
 		resp, err := http.Get(p.url)
