@@ -176,9 +176,11 @@ func FuzzTarget(f *testing.F) {
 		w := httptest.NewRecorder()
 		h.Wrap(teapot).ServeHTTP(w, &http.Request{Method: http.MethodGet, URL: u, RequestURI: target, ProtoMajor: 1, Header: http.Header{}, RemoteAddr: "10.0.0.1:1"})
 		path := target
-		if u.Host != "" || u.Scheme != "" {
-			_, path, _ = strings.Cut(target, "://")
-			path = path[max(strings.IndexAny(path, "/?"), 0):]
+		if u.Scheme != "" { // the absolute form, with an authority or, "a:/healthz", without
+			_, path, _ = strings.Cut(target, ":")
+			if authority, ok := strings.CutPrefix(path, "//"); ok {
+				path = authority[max(strings.IndexAny(authority, "/?"), 0):]
+			}
 		}
 		path, _, _ = strings.Cut(path, "?")
 		ours := path == "/healthz" || path == "/readyz" || path == "/livez" || path == "/startupz"
