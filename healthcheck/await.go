@@ -135,3 +135,16 @@ func (w *weighing) result() evidence {
 	}
 	return evidence{done: !w.now.Before(until), why: why, next: until}
 }
+
+// probed reports whether anybody was asking for readiness when the drain began.
+func (h *Health) probed() bool {
+	t := &h.probers
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range t.used() {
+		if t.entries[i].awaited {
+			return true
+		}
+	}
+	return t.hidden
+}

@@ -109,17 +109,15 @@ func (h *Health) answerALB(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// countRPC notes down a probe over gRPC.
+// countRPC notes down a probe over gRPC that asks once; Watch is none.
 func (h *Health) countRPC(r *http.Request, end endpoint, ok bool) {
 	code := http.StatusServiceUnavailable
 	if ok {
 		code = http.StatusOK
 	}
 	h.counts.add(end, code)
-	if end != endRPCWatch {
-		countProbe(r)
-		h.probers.saw(r, code, time.Now())
-	}
+	countProbe(r)
+	h.probers.saw(r, code, time.Now())
 }
 
 // answerRPC answers Check and Watch.

@@ -50,7 +50,7 @@ func (s *service) stop(patience context.Context) *LostError {
 	s.health.awaitTracked(ctx)
 	stopping.Wait()
 	await(ctx, s.traffic.idle) // handlers that took their connections over: Shutdown knows nothing of them
-	s.lastWords(ctx)
+	s.awaitReports(ctx)
 	s.awaitChecks(ctx)
 	lost := s.lost(patience)
 	for _, e := range s.endpoints {
@@ -59,9 +59,9 @@ func (s *service) stop(patience context.Context) *LostError {
 	return lost
 }
 
-// lastWords gives net/http a moment to report the connections that Shutdown has
+// awaitReports gives net/http a moment to report the connections that Shutdown has
 // closed; one of them may have brought a request.
-func (s *service) lastWords(ctx context.Context) {
+func (s *service) awaitReports(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, settle)
 	defer cancel()
 	await(ctx, func() bool { return s.traffic.open() == 0 })

@@ -28,17 +28,32 @@ type handler struct {
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	switch end := h.paths.endpoint(r.URL); {
-	case end != endNone:
+	switch end, rpc := h.paths.asked(r); {
+	case end == endNone:
+		h.health.watchOthers(h.next, w, r)
+	case rpc:
+		h.health.answerGRPC(w, r, end)
+	default:
 		h.health.answer(w, r, end)
-		return
-	case r.ProtoMajor == 2 && isGRPC(r):
-		if end := grpcEndpoint(r.URL.Path); end != endNone {
-			h.health.answerGRPC(w, r, end)
-			return
-		}
 	}
-	h.health.watchOthers(h.next, w, r)
+}
+
+// asked is what a request asks for that Wrap answers, over gRPC or not.
+func (p *Paths) asked(r *http.Request) (end endpoint, rpc bool) {
+	if end = p.endpoint(r.URL); end == endNone && r.ProtoMajor == 2 && isGRPC(r) {
+		return grpcEndpoint(r.URL.Path), true
+	}
+	return end, false
+}
+
+// isProbe returns a function that reports whether Wrap answers a request
+// itself.
+func (h *Health) isProbe() func(*http.Request) bool {
+	paths := h.paths.filled()
+	return func(r *http.Request) bool {
+		end, _ := paths.asked(r)
+		return end != endNone
+	}
 }
 
 // Ready answers 200 while the service takes requests and 503 when it does not,
